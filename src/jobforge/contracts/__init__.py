@@ -1,0 +1,1 @@
+"""What bronze is told to do: renames, exact casts, and later whole contracts."""

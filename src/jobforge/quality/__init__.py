@@ -1,0 +1,1 @@
+"""Which rows may stay: row accounts, the good/bad split, quarantine."""
