@@ -1,0 +1,130 @@
+"""What a reader is: one method that turns a source file into a lazy frame, exactly.
+
+A new format is one module with one class that satisfies `Reader`, listed in
+`jobforge.readers.registry`, or outside jobforge under the entry point group
+`jobforge.readers`. `jobforge.testing.ReaderConformance` is its test suite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from jobforge.errors import InvalidOptionError
+from jobforge.storage.source import SourceFile
+
+RECORD = "_source_row"
+"""A reader that leaves out records numbers the others itself, in a column of this name."""
+
+REJECTS_SCHEMA = pl.Schema(
+    {
+        "_source_row": pl.Int64(),
+        "_line": pl.Int64(),
+        "_raw": pl.String(),
+        "_rule": pl.String(),
+        "_reason": pl.String(),
+    }
+)
+"""Records that a reader kept out: record number, first physical line (both 1-based), the
+record's text, the rule that it breaks, and what is wrong with it."""
+
+Progress = Callable[[str, int, int | None], None]
+"""Called on long work with what is done, how far it is, and of how much (bytes)."""
+
+
+def no_progress(_: str, __: int, ___: int | None) -> None:
+    """Report nothing."""
+
+
+class ReadOptions(BaseModel):
+    """Options that every format has; each format adds its own in a subclass.
+
+    Raises:
+        InvalidOptionError: An option is unknown, or its value makes no sense.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    rename: dict[str, str] = Field(default_factory=dict)
+    """New names for source columns that are called like a provenance column."""
+
+    def __init__(self, **values: Any) -> None:  # noqa: ANN401 - each field has a type of its own
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"]) or type(self).__name__
+            known = ", ".join(type(self).model_fields)
+            raise InvalidOptionError(
+                f"{type(self).__name__}: {name}: {first['msg']}", hint=f"the options are {known}"
+            ) from error
+
+
+@dataclass(frozen=True)
+class SourceNote:
+    """Something a reader noticed that is no error."""
+
+    topic: str
+    text: str
+
+
+@dataclass(frozen=True)
+class ReadContext:
+    """What a reader may use beside the file.
+
+    Args:
+        scratch: A folder for temporary files; the reader creates it where it
+            needs one, and it is removed when the ingest ends.
+        progress: Told how far long work is.
+    """
+
+    scratch: Path
+    progress: Progress = no_progress
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """A source as it is.
+
+    Args:
+        frame: The columns of the source, in its order, nothing added; only a
+            reader that keeps records out adds `_source_row` (Int64, 1-based).
+        rows: Records in `frame`, by the reader's own count.
+        notes: What was noticed.
+        rejects: Records that were kept out (`REJECTS_SCHEMA`), and how many.
+        rejected: Number of records kept out.
+    """
+
+    frame: pl.LazyFrame
+    rows: int
+    notes: tuple[SourceNote, ...] = ()
+    rejects: pl.LazyFrame | None = None
+    rejected: int = 0
+
+
+class Reader(Protocol):
+    """A source format."""
+
+    name: ClassVar[str]
+    """Short name of the format, as in `csv`."""
+    suffixes: ClassVar[tuple[str, ...]]
+    """File name endings, lower case, with the dot."""
+    options: ClassVar[type[ReadOptions]]
+    """The type of its options."""
+
+    def read(self, source: SourceFile, options: Any, context: ReadContext) -> SourceTable:  # noqa: ANN401 - each reader has options of its own
+        """Describe the source as a frame that is not computed yet.
+
+        The values of the frame are those of the file, or an error of
+        `jobforge.errors` is raised, here or while the frame is computed. The
+        file is only read.
+
+        Raises:
+            SourceError: The file cannot be read exactly; the error says where.
+        """
+        ...

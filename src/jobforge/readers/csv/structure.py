@@ -1,0 +1,239 @@
+"""One pass over the bytes of delimited text: is its structure regular, and what is its hash?
+
+Where it is regular, Polars' own parser is known to give exactly the cells of
+a strict reader, at full speed; where it is not, the records are read one by
+one. Nothing here has to find the place of a fault: the exact reader does.
+
+Regular means: valid UTF-8 without NUL, every record with the same number of
+fields, records ended by LF or CRLF, no blank line, and every quote where RFC
+4180 has it: around a whole field, doubled inside. Quotes alternate between
+opening and closing (a doubled quote is a closing one and an opening one), so it
+is enough to look at the byte before each opening and after each closing quote.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+LF, CR = 0x0A, 0x0D
+_BLOCK = 3 << 17  # fits the second-level cache of common processors together with its masks
+_RECORD_LIMIT = 1 << 30  # Polars holds a record in memory and cannot hold a cell of 4 GiB
+_MARK = codecs.BOM_UTF8
+# Polars tells zlib data by its first bytes, and these are plain ASCII.
+_ZLIB_LOOKALIKES = (b"x\x01", b"x^")
+
+Bytes = npt.NDArray[np.uint8]
+Report = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What the bytes of a file are like.
+
+    Args:
+        regular: Whether Polars reads the file exactly.
+        records: Records, the header among them; meaningless where not regular.
+        sha256: Of every byte of the file.
+        crlf: Records that end with CRLF.
+        quoted: Whether there are quotes.
+        quoted_newlines: Whether quoted fields hold line ends.
+    """
+
+    regular: bool
+    records: int
+    sha256: str
+    crlf: int
+    quoted: bool
+    quoted_newlines: bool
+
+
+def inspect(
+    path: Path,
+    columns: int,
+    delimiter: str,
+    quote: str | None,
+    *,
+    start: int,
+    data_start: int,
+    report: Report,
+    block: int = _BLOCK,
+) -> Structure:
+    """Read a file once, hashing it in a second thread.
+
+    Args:
+        path: UTF-8 text, possibly with a byte order mark.
+        columns: Fields that every record has to have.
+        delimiter: One ASCII character.
+        quote: One ASCII character, or None where quotes mean nothing.
+        start: Bytes before the first record that is looked at, the header's.
+        data_start: Bytes before the first data record; 0 without a header.
+        report: Told how many bytes are done.
+        block: Bytes to look at in one go.
+    """
+    scan = _Scan(columns, ord(delimiter), -1 if quote is None else ord(quote))
+    digest = hashlib.sha256()
+    done = 0
+    with path.open("rb", buffering=0) as file, ThreadPoolExecutor(1) as helper:
+        pending = None
+        # The byte before the block decides on an opening quote; the last byte is
+        # held back until the byte after it is known.
+        tail = bytes([LF])
+        lead = file.read(start)
+        # Polars drops a byte order mark at the start of the data too.
+        again = data_start and os.pread(file.fileno(), len(_MARK), data_start) == _MARK
+        scan.regular = not again and not os.pread(file.fileno(), 2, 0).startswith(_ZLIB_LOOKALIKES)
+        digest.update(lead)
+        done += len(lead)
+        while data := file.read(block):
+            if pending is not None:
+                pending.result()
+            pending = helper.submit(digest.update, data)
+            if scan.regular:
+                window = tail + data
+                scan.feed(np.frombuffer(window, np.uint8))
+                tail = window[-2:]
+            done += len(data)
+            report(done)
+        if pending is not None:
+            pending.result()
+    if scan.regular:
+        scan.finish(tail)
+    return Structure(
+        scan.regular, scan.records, digest.hexdigest(), scan.crlf, scan.quoted, scan.quoted_newlines
+    )
+
+
+class _Scan:
+    """What crosses the borders of blocks, and the work on one block."""
+
+    def __init__(self, columns: int, delimiter: int, quote: int) -> None:
+        self.columns, self.delimiter, self.quote = columns, delimiter, quote
+        self.regular = True
+        self.records = self.crlf = 0
+        self.quoted = self.quoted_newlines = False
+        self._fields = 0  # delimiters seen of the record that is open
+        self._inside = False  # within quotes
+        self._decoder = codecs.getincrementaldecoder("utf-8")("strict")
+        self._pending = False  # an unfinished UTF-8 sequence
+        self._since_end = 0  # bytes since the last record end
+
+    def feed(self, window: Bytes) -> None:
+        """Look at `window` without its first byte (already seen) and last (not yet)."""
+        core = window[1:-1]
+        if not core.size:
+            return
+        if not self._text(core):
+            self.regular = False
+            return
+        is_quote = core == self.quote if self.quote >= 0 else None
+        quoted = self._inside or (is_quote is not None and bool(is_quote.any()))
+        marks = (core == LF) | (core == self.delimiter)
+        if quoted and is_quote is not None:
+            marks |= is_quote
+        at = np.flatnonzero(marks)
+        kinds = core[at]
+        was_inside = self._inside
+        if quoted:
+            at, kinds = self._outside(window, at, kinds)
+        self._fields_fit(window, at, kinds)
+        if self.regular:
+            self._carriage_returns(window, at, kinds, may_hide=was_inside or quoted)
+
+    def finish(self, tail: bytes) -> None:
+        """Judge the end of the file: the byte held back, and an open record."""
+        # A closing quote may stand before a delimiter, so that one is put behind the end.
+        self.feed(np.frombuffer(tail + bytes([self.delimiter]), np.uint8))
+        if self._inside or self._pending or tail[-1] == CR:
+            self.regular = False
+        if self._since_end:
+            self.regular &= self._fields + 1 == self.columns
+            self.records += 1
+
+    def _text(self, core: Bytes) -> bool:
+        """Whether the bytes are UTF-8 without NUL; the low byte of `min` is a cheap look."""
+        if not core.min():
+            return False
+        if self._pending or core.max() >= 0x80:  # noqa: PLR2004 - the first byte that is not ASCII
+            try:
+                self._decoder.decode(core.tobytes())
+            except UnicodeDecodeError:
+                return False
+            self._pending = bool(self._decoder.getstate()[0])
+        return True
+
+    def _outside(
+        self, window: Bytes, at: npt.NDArray[np.intp], kinds: Bytes
+    ) -> tuple[npt.NDArray[np.intp], Bytes]:
+        """Judge the quotes; keep the separators outside of them."""
+        is_quote = kinds == self.quote
+        places = at[is_quote]
+        self.quoted |= bool(places.size)
+        first_closes = int(self._inside)
+        opening, closing = places[first_closes::2], places[1 - first_closes :: 2]
+        before = window[opening]
+        after = window[closing + 2]
+        self.regular &= bool(
+            ((before == self.delimiter) | (before == LF) | (before == self.quote)).all()
+        ) and bool(
+            (
+                (after == self.delimiter) | (after == LF) | (after == CR) | (after == self.quote)
+            ).all()
+        )
+        within = (np.cumsum(is_quote) + first_closes) % 2 == 1
+        self.quoted_newlines |= bool((within & (kinds == LF)).any())
+        self._inside = bool((places.size + first_closes) % 2)
+        keep = ~(is_quote | within)
+        return at[keep], kinds[keep]
+
+    def _fields_fit(self, window: Bytes, at: npt.NDArray[np.intp], kinds: Bytes) -> None:
+        """Every `columns`-th separator, and no other, is a record end."""
+        size = window.size - 2
+        is_end = kinds == LF
+        ends = int(np.count_nonzero(is_end))
+        due = is_end[self.columns - 1 - self._fields :: self.columns]
+        self.regular &= self._fields < self.columns and due.size == ends and bool(due.all())
+        if not ends:
+            self._fields += at.size
+            self._since_end += size
+            self.regular &= self._since_end < _RECORD_LIMIT
+            return
+        if self.columns == 1:
+            # A blank line has the one field that it needs; it is not a regular record.
+            lengths = np.diff(at, prepend=-1 - self._since_end) - 1
+            only_cr = (lengths == 1) & (window[at] == CR)
+            self.regular &= not bool(((lengths == 0) | only_cr).any())
+        last = int(at[is_end][-1])
+        self._fields = int(at.size - 1 - np.flatnonzero(is_end)[-1])
+        self._since_end = size - 1 - last
+        self.records += ends
+
+    def _carriage_returns(
+        self, window: Bytes, at: npt.NDArray[np.intp], kinds: Bytes, *, may_hide: bool
+    ) -> None:
+        """Outside quotes a CR stands before the LF of a record end, and nowhere else."""
+        core = window[1:-1]
+        returns = np.flatnonzero(core == CR)
+        ends = at[kinds == LF]
+        self.crlf += int(np.count_nonzero(window[ends] == CR))
+        if not returns.size:
+            return
+        lonely = returns[window[returns + 2] != LF]
+        if lonely.size and not may_hide:
+            self.regular = False
+        elif lonely.size:
+            self.regular &= self._all_within(window, lonely)
+
+    def _all_within(self, window: Bytes, places: npt.NDArray[np.intp]) -> bool:
+        """Whether places of this block lie in quotes; the block's end state is known."""
+        quotes = np.flatnonzero(window[1:-1] == self.quote)
+        after = quotes.size - np.searchsorted(quotes, places)
+        return bool(((after % 2 == 1) ^ self._inside).all())

@@ -1,0 +1,92 @@
+"""Which reader reads a file: by its options, else by the ending of its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import cast
+
+from jobforge.errors import InvalidOptionError, UnknownFormatError
+from jobforge.readers.base import ReadContext, Reader, ReadOptions, SourceTable
+from jobforge.storage.source import SourceFile
+
+ENTRY_POINT_GROUP = "jobforge.readers"
+
+# A reader is loaded when the first file of its format comes.
+_BUILT_IN = (
+    "jobforge.readers.csv:CsvReader",
+    "jobforge.readers.json:JsonReader",
+    "jobforge.readers.excel:ExcelReader",
+    "jobforge.readers.parquet:ParquetReader",
+)
+
+
+def readers() -> Iterator[Reader]:
+    """Every reader: those of jobforge, then those that installed packages register.
+
+    A package registers a reader class under the entry point group
+    `jobforge.readers`. It cannot take over an ending that is already served.
+    """
+    yield from map(_built_in, _BUILT_IN)
+    for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name):
+        yield cast("Reader", point.load()())
+
+
+@cache
+def _built_in(address: str) -> Reader:
+    module, name = address.split(":")
+    return cast("Reader", getattr(import_module(module), name)())
+
+
+def reader_for(name: str, options: ReadOptions | None) -> Reader:
+    """The reader for a file name.
+
+    Args:
+        name: The file's name.
+        options: Options of a format; they choose the reader, whatever the name.
+
+    Raises:
+        UnknownFormatError: No reader knows the ending.
+        InvalidOptionError: No reader takes options of this type.
+    """
+    if options is not None and type(options) is not ReadOptions:
+        for reader in readers():
+            if type(options) is reader.options:
+                return reader
+        raise InvalidOptionError(
+            f"no reader takes options of type {type(options).__name__}",
+            hint="use one of " + ", ".join(reader.options.__name__ for reader in readers()),
+        )
+    lowered = name.lower()
+    for reader in readers():
+        if lowered.endswith(reader.suffixes):
+            return reader
+    # Compressed forms are left out: `.csv.gz` says nothing that `.csv` does not.
+    endings = sorted(e for reader in readers() for e in reader.suffixes if e.count(".") == 1)
+    raise UnknownFormatError(
+        f"no reader is known for a file called {name!r}",
+        hint="say the format by its options, such as read=CsvOptions(), or use one of the endings "
+        + " ".join(endings),
+    )
+
+
+def read_source(
+    source: SourceFile, options: ReadOptions | None, context: ReadContext
+) -> SourceTable:
+    """Read a source with the reader that its options or its name ask for.
+
+    Raises:
+        SourceError: The file cannot be read exactly.
+        InvalidOptionError: The options have no meaning for it.
+    """
+    reader = reader_for(source.name, options)
+    chosen = options if type(options) is reader.options else _defaults(reader, options)
+    return reader.read(source, chosen, context)
+
+
+def _defaults(reader: Reader, options: ReadOptions | None) -> ReadOptions:
+    """Options of the reader's own type, with what was asked for every format."""
+    rename = {} if options is None else options.rename
+    return reader.options(rename=rename)
