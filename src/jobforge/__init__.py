@@ -1,0 +1,55 @@
+"""jobforge: source files through staged, bronze, silver and gold, with proof of every step.
+
+The public names are loaded on first use, so that importing jobforge (and
+`jobforge --help`) does not load Polars. jobforge sends no telemetry.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from jobforge._version import __version__
+
+if TYPE_CHECKING:
+    from jobforge.pipeline.config import Layer, PipelineConfig
+    from jobforge.pipeline.engine import PipelineEngine
+    from jobforge.pipeline.provenance import (
+        PROVENANCE,
+        add_provenance_columns,
+        generate_batch_id,
+        update_layer_column,
+    )
+
+_HOMES = {
+    "PROVENANCE": "jobforge.pipeline.provenance",
+    "Layer": "jobforge.pipeline.config",
+    "PipelineConfig": "jobforge.pipeline.config",
+    "PipelineEngine": "jobforge.pipeline.engine",
+    "add_provenance_columns": "jobforge.pipeline.provenance",
+    "generate_batch_id": "jobforge.pipeline.provenance",
+    "update_layer_column": "jobforge.pipeline.provenance",
+}
+
+__all__ = [
+    "PROVENANCE",
+    "Layer",
+    "PipelineConfig",
+    "PipelineEngine",
+    "__version__",
+    "add_provenance_columns",
+    "generate_batch_id",
+    "update_layer_column",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public name may be asked for
+    """Load a public name on first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'jobforge' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

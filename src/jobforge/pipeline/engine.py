@@ -1,0 +1,234 @@
+"""The engine: batches through the four layers, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+from jobforge.contracts.schema import parse_schema
+from jobforge.errors import InvalidConfigError
+from jobforge.pipeline.config import Layer, PipelineConfig
+from jobforge.pipeline.layers import BronzeLayer, GoldLayer, SilverLayer, StagedLayer
+from jobforge.pipeline.layers.bronze import Schema
+from jobforge.pipeline.layers.staged import Source
+from jobforge.pipeline.models import LayerTransitionLog
+from jobforge.pipeline.steps import Place, Transform, resolve_steps
+from jobforge.pipeline.transition import Clock, utc_now
+from jobforge.readers.base import Progress, ReadOptions, no_progress
+
+
+class IngestResult(TypedDict):
+    """What `PipelineEngine.ingest` gives."""
+
+    batch_id: str
+    staged_path: Path
+    log: LayerTransitionLog
+
+
+class BronzeResult(TypedDict):
+    """What `PipelineEngine.promote_to_bronze` gives."""
+
+    batch_id: str
+    bronze_path: Path
+    log: LayerTransitionLog
+
+
+class SilverResult(TypedDict):
+    """What `PipelineEngine.promote_to_silver` gives."""
+
+    batch_id: str
+    silver_path: Path
+    log: LayerTransitionLog
+
+
+class GoldResult(TypedDict):
+    """What `PipelineEngine.promote_to_gold` gives."""
+
+    batch_id: str
+    gold_path: Path
+    log: LayerTransitionLog
+
+
+class PipelineResult(TypedDict):
+    """What `PipelineEngine.run_full_pipeline` gives."""
+
+    batch_id: str
+    staged_path: Path
+    bronze_path: Path
+    silver_path: Path
+    gold_path: Path
+    logs: list[LayerTransitionLog]
+
+
+class PipelineEngine:
+    """Moves source files through staged, bronze, silver and gold.
+
+    Every method raises only errors of `jobforge.errors`, leaves a log of each
+    transition in `catalog/lineage/{batch_id}.json`, failures included, and
+    publishes a layer file whole or not at all.
+
+    Args:
+        config: Where the data root is; `data` in the current folder unless given.
+        clock: Gives the current time in UTC; for tests and replays.
+        progress: Told how far a long read is, as `(what, done, of)` in bytes.
+
+    Raises:
+        InvalidConfigError: `config` is no `PipelineConfig`.
+    """
+
+    def __init__(
+        self,
+        config: PipelineConfig | None = None,
+        *,
+        clock: Clock = utc_now,
+        progress: Progress = no_progress,
+    ) -> None:
+        if config is not None and not isinstance(config, PipelineConfig):
+            raise InvalidConfigError(
+                f"config is a {type(config).__name__}, not a PipelineConfig",
+                hint="PipelineEngine(PipelineConfig(data_root=Path('data')))",
+            )
+        self.config = config or PipelineConfig()
+        self._progress = progress
+        self._staged = StagedLayer(clock)
+        self._bronze = BronzeLayer(clock)
+        self._silver = SilverLayer(clock)
+        self._gold = GoldLayer(clock)
+
+    def ingest(
+        self,
+        source_path: Source,
+        table_name: str,
+        domain: str = "default",
+        *,
+        read: ReadOptions | None = None,
+    ) -> IngestResult:
+        """Put a source into staged as a new batch.
+
+        Args:
+            source_path: A file, a folder, a pattern, or a list of files of one schema.
+            table_name: 1 to 128 of letters, digits, `_`, `.`, `-`.
+            domain: Business domain of the table, of the same form.
+            read: Options of the format, such as `CsvOptions(delimiter=";")`.
+
+        Raises:
+            InvalidNameError: The table or domain name is not safe in a path.
+            SourceError: The source cannot be read exactly.
+            StorageError: The data root cannot be written.
+        """
+        outcome = self._staged.run(
+            source_path, self.config, table_name, domain, read=read, progress=self._progress
+        )
+        return {
+            "batch_id": outcome.log.batch_id,
+            "staged_path": outcome.path,
+            "log": outcome.log,
+        }
+
+    def promote_to_bronze(
+        self, staged_path: Path | str, schema: Schema | None = None
+    ) -> BronzeResult:
+        """Rename and cast a staged file by declaration.
+
+        Args:
+            staged_path: What `ingest` returned; its footer says the rest.
+            schema: See `jobforge.contracts.schema`.
+
+        Raises:
+            UsageError: The schema is not well formed or does not fit the table.
+            CastRejectedError: No row survived the casts; the rejects are kept.
+            StorageError: The path is no staged file, or the root cannot be written.
+        """
+        outcome = self._bronze.run(staged_path, self.config, schema)
+        return {
+            "batch_id": outcome.log.batch_id,
+            "bronze_path": outcome.path,
+            "log": outcome.log,
+        }
+
+    def promote_to_silver(
+        self, bronze_path: Path | str, transforms: Sequence[Transform] | None = None
+    ) -> SilverResult:
+        """Clean and filter a bronze file; rows keep their identity.
+
+        Args:
+            bronze_path: What `promote_to_bronze` returned.
+            transforms: Functions from lazy frame to frame, in order.
+
+        Raises:
+            TransitionError: A function failed, lost `_source_row`, or invented
+                or multiplied rows.
+            StorageError: The path is no bronze file, or the root cannot be written.
+        """
+        outcome = self._silver.run(bronze_path, self.config, transforms)
+        return {
+            "batch_id": outcome.log.batch_id,
+            "silver_path": outcome.path,
+            "log": outcome.log,
+        }
+
+    def promote_to_gold(
+        self, silver_path: Path | str, transforms: Sequence[Transform] | None = None
+    ) -> GoldResult:
+        """Build a business table from a silver file.
+
+        Args:
+            silver_path: What `promote_to_silver` returned.
+            transforms: Functions from lazy frame to frame, in order.
+
+        Raises:
+            TransitionError: A function failed.
+            StorageError: The path is no silver file, or the root cannot be written.
+        """
+        outcome = self._gold.run(silver_path, self.config, transforms)
+        return {
+            "batch_id": outcome.log.batch_id,
+            "gold_path": outcome.path,
+            "log": outcome.log,
+        }
+
+    def run_full_pipeline(
+        self,
+        source_path: Source,
+        table_name: str,
+        domain: str = "default",
+        bronze_schema: Mapping[str, Any] | Schema | None = None,
+        silver_transforms: Sequence[Transform] | None = None,
+        gold_transforms: Sequence[Transform] | None = None,
+        *,
+        read: ReadOptions | None = None,
+    ) -> PipelineResult:
+        """Move a source through all four layers, as the four methods by hand would.
+
+        What can be refused without data (the form of the schema, a transform
+        that is no function) is refused before anything is read. A layer that
+        fails leaves the layers before it published.
+
+        Args:
+            source_path: As for `ingest`.
+            table_name: As for `ingest`.
+            domain: As for `ingest`.
+            bronze_schema: As for `promote_to_bronze`.
+            silver_transforms: As for `promote_to_silver`.
+            gold_transforms: As for `promote_to_gold`.
+            read: As for `ingest`.
+
+        Raises:
+            JobforgeError: As the four methods do.
+        """
+        schema = parse_schema(bronze_schema)
+        resolve_steps(silver_transforms, Place(Layer.SILVER, str(table_name)))
+        resolve_steps(gold_transforms, Place(Layer.GOLD, str(table_name)))
+        staged = self.ingest(source_path, table_name, domain, read=read)
+        bronze = self.promote_to_bronze(staged["staged_path"], schema)
+        silver = self.promote_to_silver(bronze["bronze_path"], silver_transforms)
+        gold = self.promote_to_gold(silver["silver_path"], gold_transforms)
+        return {
+            "batch_id": staged["batch_id"],
+            "staged_path": staged["staged_path"],
+            "bronze_path": bronze["bronze_path"],
+            "silver_path": silver["silver_path"],
+            "gold_path": gold["gold_path"],
+            "logs": [staged["log"], bronze["log"], silver["log"], gold["log"]],
+        }

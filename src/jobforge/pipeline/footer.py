@@ -1,0 +1,104 @@
+"""What a layer file says of itself, in its Parquet footer under the key `jobforge`.
+
+Parquet files carry key-value metadata (Apache Parquet format, `FileMetaData`);
+ours holds one JSON object, so that a `promote_*` needs only a path.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+from pydantic import ValidationError
+
+from jobforge.errors import NotAJobforgeFileError, WrongLayerError
+from jobforge.pipeline.config import Layer
+from jobforge.pipeline.models import RECORD_FORMAT, Record, Sha256
+from jobforge.storage.paths import existing_file
+
+KEY = "jobforge"
+
+
+class FooterSource(Record):
+    """One source file of the batch."""
+
+    name: str
+    sha256: Sha256
+    size_bytes: int
+
+
+class Footer(Record):
+    """Where a layer file belongs and what it was made from."""
+
+    format_version: int = RECORD_FORMAT
+    table: str
+    domain: str
+    layer: Layer
+    batch_id: str
+    sources: tuple[FooterSource, ...]
+    traceable: bool
+    """Whether rows name their source record (`_source_row`)."""
+    jobforge_version: str
+    polars_version: str
+
+    def metadata(self) -> dict[str, str]:
+        """The footer as Parquet key-value metadata."""
+        return {KEY: self.model_dump_json()}
+
+
+@dataclass(frozen=True)
+class LayerFile:
+    """A layer file, opened."""
+
+    path: Path
+    footer: Footer
+    frame: pl.LazyFrame
+    rows: int
+
+
+def open_layer_file(path: Path | str, layer: Layer) -> LayerFile:
+    """Open a file of a layer by its path alone.
+
+    Args:
+        path: A Parquet file that jobforge wrote.
+        layer: The layer that it has to belong to.
+
+    Raises:
+        NotAJobforgeFileError: There is no such file, it is not Parquet, it is
+            damaged, has no footer of ours, or a newer jobforge wrote it.
+        WrongLayerError: It belongs to another layer.
+    """
+    place = existing_file(path)
+    try:
+        metadata = pl.read_parquet_metadata(place)
+        frame = pl.scan_parquet(place, glob=False)
+        rows = int(frame.select(pl.len()).collect().item())
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise NotAJobforgeFileError(
+            f"{place} is no readable Parquet file ({str(error).splitlines()[0]})",
+            hint="pass a path that an earlier step returned",
+        ) from error
+    if KEY not in metadata:
+        raise NotAJobforgeFileError(
+            f"{place} is a Parquet file that jobforge did not write",
+            hint="ingest it first: PipelineEngine.ingest(path, table_name)",
+        )
+    footer = _parse(place, metadata[KEY])
+    if footer.layer is not layer:
+        raise WrongLayerError(
+            f"{place} is a {footer.layer} file, and a {layer} file is needed",
+            hint=f"pass the path that the {layer} step of the batch returned",
+            table=footer.table,
+        )
+    return LayerFile(place, footer, frame, rows)
+
+
+def _parse(path: Path, text: str) -> Footer:
+    try:
+        return Footer.model_validate_json(text)
+    except ValidationError as error:
+        raise NotAJobforgeFileError(
+            f"the jobforge footer of {path} cannot be understood",
+            hint="it may be from a newer jobforge: upgrade, or make the file again",
+        ) from error

@@ -1,0 +1,153 @@
+"""Bronze: declared renames and exact casts; no business logic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import polars as pl
+
+from jobforge.contracts.casts import can_cast, describe, exact_cast
+from jobforge.contracts.schema import BronzeSchema, parse_schema
+from jobforge.errors import CastRejectedError, InvalidSchemaError
+from jobforge.pipeline.config import Layer, PipelineConfig
+from jobforge.pipeline.footer import LayerFile
+from jobforge.pipeline.layers.base import LayerBase
+from jobforge.pipeline.provenance import (
+    PROVENANCE_DTYPES,
+    data_columns,
+    move,
+    provenance_last,
+)
+from jobforge.pipeline.transition import Outcome, Transition, Verdict, Work, Written
+from jobforge.quality.account import RowAccount
+from jobforge.quality.quarantine import Check, count_by_first_reason, split
+
+Schema = BronzeSchema | Mapping[str, Any]
+"""What bronze is told to do; see `jobforge.contracts.schema`."""
+
+_CAST_TO = "__cast_{}"
+
+
+class BronzeLayer(LayerBase):
+    """Renames and casts by declaration; takes no functions."""
+
+    name: ClassVar = Layer.BRONZE
+    allowed_operations: ClassVar = frozenset({"rename", "cast"})
+
+    def process(
+        self, staged_path: Path | str, config: PipelineConfig, schema: Schema | None = None
+    ) -> Path:
+        """Move a staged file to bronze.
+
+        Args:
+            staged_path: A file that `StagedLayer.ingest` or the engine returned.
+            config: Where the data root is.
+            schema: `{"rename": {...}, "cast": {...}, "null_values": [...],
+                "format": {...}}`; see `jobforge.contracts.schema`.
+
+        Returns:
+            Path of the Parquet file. Rows with a value that cannot be cast
+            exactly are in quarantine, not in it.
+
+        Raises:
+            InvalidSchemaError: The schema is not well formed.
+            UnknownColumnError: It names a column that is not there.
+            CastRejectedError: No row survived; the rejects are kept.
+            NotAJobforgeFileError: The path is no file of jobforge.
+            WrongLayerError: The file is not a staged one.
+        """
+        return self.run(staged_path, config, schema).path
+
+    def run(
+        self, staged_path: Path | str, config: PipelineConfig, schema: Schema | None = None
+    ) -> Outcome:
+        """`process`, with the log of the transition in the result."""
+        opened = self._open(staged_path, Layer.STAGED)
+        transition = self._transition(config, opened)
+        return transition.run(lambda _: self._work(opened, schema, transition))
+
+    def _work(self, opened: LayerFile, schema: Schema | None, transition: Transition) -> Work:
+        declared = parse_schema(schema)
+        types = opened.frame.collect_schema()
+        columns = data_columns(types.names())
+        declared.check_against(columns, tuple(PROVENANCE_DTYPES))
+        originals = {declared.rename.get(old, old): old for old in columns}
+        checks, values = _casts(declared, originals, types)
+        rejects = None
+        frame = opened.frame
+        if checks:
+            parted = split(frame.with_columns(values), checks, "cast")
+            frame = parted.good
+            rejects = move(parted.bad.drop(_temporary(declared)), self.name, transition.started_at)
+            rejects = provenance_last(rejects, rejects.collect_schema().names())
+        finished = _renamed(frame, declared, originals)
+        finished = move(finished, self.name, transition.started_at)
+        finished = provenance_last(finished, finished.collect_schema().names())
+        return Work(
+            finished,
+            self._footer(opened.footer, traceable=opened.footer.traceable),
+            lambda written: _judge(opened, written),
+            rejects=rejects,
+            source_columns={new: (old,) for new, old in originals.items()},
+        )
+
+
+def _casts(
+    declared: BronzeSchema, originals: dict[str, str], types: pl.Schema
+) -> tuple[list[Check], list[pl.Expr]]:
+    """For each cast the check that can reject a row, and the value under a name of its own."""
+    checks, values = [], []
+    for new, cast in declared.casts.items():
+        old = originals[new]
+        source = types[old]
+        if not can_cast(source, cast.dtype):
+            raise InvalidSchemaError(
+                f"cast: there is no exact cast from {source} to {cast.dtype}",
+                hint="leave the column as it is, or cast it in silver",
+                column=new,
+            )
+        value, failed = exact_cast(old, source, cast)
+        checks.append(
+            Check(
+                rule=f"cast:{new}",
+                column=old,
+                failed=failed,
+                reason=f"is no {describe(cast.dtype, cast.format)}",
+            )
+        )
+        values.append(value.alias(_CAST_TO.format(new)))
+    return checks, values
+
+
+def _temporary(declared: BronzeSchema) -> list[str]:
+    return [_CAST_TO.format(new) for new in declared.casts]
+
+
+def _renamed(
+    frame: pl.LazyFrame, declared: BronzeSchema, originals: dict[str, str]
+) -> pl.LazyFrame:
+    """Data columns under their new names, cast values in place of the originals."""
+    columns = [
+        pl.col(_CAST_TO.format(new) if new in declared.casts else old).alias(new)
+        for new, old in originals.items()
+    ]
+    kept = [name for name in frame.collect_schema().names() if name in PROVENANCE_DTYPES]
+    return frame.select(*columns, *kept)
+
+
+def _judge(opened: LayerFile, written: Written) -> Verdict:
+    quarantined = count_by_first_reason(written.rejects) if written.rejects else {}
+    account = RowAccount(rows_in=opened.rows, rows_out=written.rows, quarantined=quarantined)
+    refusal = None
+    if opened.rows and not written.rows:
+        worst = next(iter(quarantined), "cast")
+        refusal = CastRejectedError(
+            f"no row of {opened.rows} survived the casts; {quarantined.get(worst, 0)} failed "
+            f"{worst} first",
+            hint="look at the rejects in quarantine: is the type, format or null word right?",
+            table=opened.footer.table,
+            layer="bronze",
+        )
+    return Verdict(account, refusal=refusal)

@@ -1,0 +1,212 @@
+"""Source files of one batch as one frame with provenance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import polars as pl
+
+from jobforge.errors import MalformedSourceError, ReservedColumnError, SourceError
+from jobforge.pipeline.config import PipelineConfig
+from jobforge.pipeline.models import Note, SourceInfo
+from jobforge.pipeline.provenance import (
+    PROVENANCE_DTYPES,
+    SOURCE_ROW,
+    data_columns,
+    provenance_last,
+    stamp,
+)
+from jobforge.pipeline.transition import Move
+from jobforge.quality.quarantine import REASONS, STEP
+from jobforge.readers.base import ReadContext, ReadOptions, SourceTable
+from jobforge.readers.discovery import Found, FoundFile
+from jobforge.readers.registry import read_source
+from jobforge.storage.source import SourceFile
+
+
+@dataclass(frozen=True)
+class Staging:
+    """The sources of a batch, ready to be written."""
+
+    frame: pl.LazyFrame
+    rejects: pl.LazyFrame | None
+    rows: int
+    rejected: int
+    infos: tuple[SourceInfo, ...]
+    notes: tuple[Note, ...]
+    files: tuple[SourceFile, ...]
+
+    def check_unchanged(self) -> None:
+        """Refuse sources that changed while they were read.
+
+        Raises:
+            SourceChangedError: One of them did.
+        """
+        for file in self.files:
+            file.check_unchanged()
+
+
+def stage_sources(
+    found: Found,
+    config: PipelineConfig,
+    move: Move,
+    at: datetime,
+    options: ReadOptions | None,
+    context: ReadContext,
+) -> Staging:
+    """Read every file of a batch and put the provenance on its rows.
+
+    Raises:
+        SourceError: A file cannot be read exactly, has a provenance column, or
+            its columns are not those of the first; the error names the file.
+    """
+    opened: list[tuple[FoundFile, SourceFile, SourceTable]] = []
+    for entry in found.files:
+        file = SourceFile(entry.path)
+        try:
+            table = read_source(file, options, context)
+        except SourceError as error:
+            raise error.at(file=str(entry.path)) from error
+        opened.append((entry, file, _without_reserved(entry, table, options)))
+    types = _common_types([(entry, table) for entry, _, table in opened])
+    frames, rejects = [], []
+    for entry, _, table in opened:
+        frames.append(_with_provenance(table.frame.cast(pl.Schema(types)), entry, config, move, at))
+        if table.rejects is not None and table.rejected:
+            rejects.append(_kept_out(table.rejects, entry, move, at))
+    return Staging(
+        frame=frames[0] if len(frames) == 1 else pl.concat(frames),
+        rejects=pl.concat(rejects) if rejects else None,
+        rows=sum(table.rows for _, _, table in opened),
+        rejected=sum(table.rejected for _, _, table in opened),
+        infos=tuple(_info(entry, file, table) for entry, file, table in opened),
+        notes=_notes(opened),
+        files=tuple(file for _, file, _ in opened),
+    )
+
+
+def _without_reserved(
+    entry: FoundFile, table: SourceTable, options: ReadOptions | None
+) -> SourceTable:
+    """The table with its own columns out of the way of the provenance columns."""
+    rename = dict(options.rename) if options is not None else {}
+    names = table.frame.collect_schema().names()
+    own = [name for name in names if not (name == SOURCE_ROW and table.rejects is not None)]
+    for old in rename:
+        if old not in own:
+            raise ReservedColumnError(
+                f"rename: the source has no column {old!r}",
+                hint="look at the header of the file",
+                file=str(entry.path),
+            )
+    renamed = [rename.get(name, name) for name in own]
+    reserved = [name for name in renamed if name in PROVENANCE_DTYPES]
+    if reserved:
+        raise ReservedColumnError(
+            f"the source has a column {reserved[0]!r}, which is a provenance column of jobforge",
+            hint=f"pass another name for it: rename={{{reserved[0]!r}: 'source{reserved[0]}'}}",
+            file=str(entry.path),
+            column=reserved[0],
+        )
+    twice = [name for name in renamed if renamed.count(name) > 1]
+    if twice:
+        raise ReservedColumnError(
+            f"rename: two columns would be called {twice[0]!r}",
+            hint="choose another name",
+            file=str(entry.path),
+        )
+    if not rename:
+        return table
+    return SourceTable(
+        table.frame.rename(rename), table.rows, table.notes, table.rejects, table.rejected
+    )
+
+
+def _common_types(tables: list[tuple[FoundFile, SourceTable]]) -> dict[str, pl.DataType]:
+    """Types to cast to before files are put together; only all-null columns ever change."""
+    schemas = [(entry, _own_schema(table)) for entry, table in tables]
+    first_entry, first = schemas[0]
+    types: dict[str, pl.DataType] = {}
+    for entry, schema in schemas[1:]:
+        if list(schema) != list(first):
+            other = sorted(set(schema) ^ set(first)) or ["(order)"]
+            raise MalformedSourceError(
+                f"the columns of {entry.name} are not those of {first_entry.name}: they differ in "
+                + ", ".join(repr(name) for name in other[:5]),
+                hint="files of one batch have the same columns in the same order; "
+                "ingest the others as a table of their own",
+                file=str(entry.path),
+            )
+    for name in first:
+        kinds = {schema[name] for _, schema in schemas}
+        kinds.discard(pl.Null())
+        if len(kinds) > 1:
+            entry, other_schema = next(
+                (e, s) for e, s in schemas if s[name] not in (first[name], pl.Null())
+            )
+            raise MalformedSourceError(
+                f"column {name!r} is {first[name]} in {first_entry.name} and "
+                f"{other_schema[name]} in {entry.name}",
+                hint="files of one batch have the same types; ingest them one by one",
+                file=str(entry.path),
+                column=name,
+            )
+        if len(schemas) > 1 and kinds:
+            types[name] = kinds.pop()
+    return types
+
+
+def _own_schema(table: SourceTable) -> pl.Schema:
+    schema = table.frame.collect_schema()
+    return pl.Schema({name: schema[name] for name in data_columns(schema.names())})
+
+
+def _with_provenance(
+    frame: pl.LazyFrame, entry: FoundFile, config: PipelineConfig, move: Move, at: datetime
+) -> pl.LazyFrame:
+    names = frame.collect_schema().names()
+    if not config.row_numbers:
+        frame = frame.drop(SOURCE_ROW, strict=False)
+    elif SOURCE_ROW not in names:
+        frame = frame.with_row_index(SOURCE_ROW, offset=1).with_columns(
+            pl.col(SOURCE_ROW).cast(PROVENANCE_DTYPES[SOURCE_ROW])
+        )
+    stamped = stamp(frame, entry.name, move.batch_id, move.target_layer, at)
+    return provenance_last(stamped, stamped.collect_schema().names())
+
+
+def _kept_out(rejects: pl.LazyFrame, entry: FoundFile, move: Move, at: datetime) -> pl.LazyFrame:
+    """Records that the reader kept out, in the form of every quarantine file."""
+    reason = pl.struct(
+        pl.col("_rule").alias("rule"),
+        pl.lit(None, dtype=pl.String).alias("column"),
+        pl.lit(None, dtype=pl.String).alias("value"),
+        pl.col("_reason").alias("reason"),
+    )
+    shaped = rejects.with_columns(
+        pl.concat_list(reason).alias(REASONS), pl.lit("read").alias(STEP)
+    ).drop("_rule", "_reason")
+    stamped = stamp(shaped, entry.name, move.batch_id, move.target_layer, at)
+    return provenance_last(stamped, stamped.collect_schema().names())
+
+
+def _info(entry: FoundFile, file: SourceFile, table: SourceTable) -> SourceInfo:
+    return SourceInfo(
+        name=entry.name,
+        path=str(entry.path),
+        sha256=file.sha256,
+        size_bytes=file.size,
+        modified_at=datetime.fromtimestamp(file.modified_seconds, UTC),
+        rows=table.rows + table.rejected,
+    )
+
+
+def _notes(opened: list[tuple[FoundFile, SourceFile, SourceTable]]) -> tuple[Note, ...]:
+    """Notes of all files; with many files each says which one it is about."""
+    many = len(opened) > 1
+    return tuple(
+        Note(topic=note.topic, text=f"{entry.name}: {note.text}" if many else note.text)
+        for entry, _, table in opened
+        for note in table.notes
+    )

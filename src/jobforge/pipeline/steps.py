@@ -1,0 +1,124 @@
+"""Transforms as named steps: applied one by one, each answerable by name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from jobforge.errors import InvalidTransformError, JobforgeError, TransformError, nearest
+from jobforge.pipeline.config import Layer
+from jobforge.pipeline.fingerprint import fingerprint, plain_name
+from jobforge.pipeline.models import TransformRef
+
+Transform = Callable[[pl.LazyFrame], pl.LazyFrame | pl.DataFrame]
+"""A step of silver or gold: a lazy frame in, a frame out."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A transform and the name it goes by in logs and errors."""
+
+    name: str
+    function: Transform
+    reference: TransformRef
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which transition a step belongs to, for its errors."""
+
+    layer: Layer
+    table: str
+
+
+def resolve_steps(transforms: Sequence[Transform] | None, place: Place) -> tuple[Step, ...]:
+    """Name the transforms of a layer; where two share a name, the later gets a number.
+
+    Raises:
+        InvalidTransformError: Not a list, or an entry is no callable.
+    """
+    if transforms is None:
+        return ()
+    if callable(transforms) or isinstance(transforms, (str, bytes)):
+        raise InvalidTransformError(
+            f"transforms is a {type(transforms).__name__}, not a list",
+            hint="pass a list of functions: [tidy, deduplicate]",
+            layer=place.layer,
+            table=place.table,
+        )
+    steps: list[Step] = []
+    seen: Counter[str] = Counter()
+    for position, function in enumerate(transforms, start=1):
+        if not callable(function):
+            raise InvalidTransformError(
+                f"transform {position} is a {type(function).__name__}, not a callable",
+                hint="pass the function itself: tidy, not tidy(frame)",
+                layer=place.layer,
+                table=place.table,
+            )
+        base = plain_name(function)
+        seen[base] += 1
+        name = base if seen[base] == 1 else f"{base}#{seen[base]}"
+        steps.append(Step(name, function, fingerprint(function, name)))
+    return tuple(steps)
+
+
+def apply_step(frame: pl.LazyFrame, step: Step, place: Place) -> pl.LazyFrame:
+    """Call a step and resolve its schema, so that a missing column is found here.
+
+    Raises:
+        TransformError: The function raised, returned no frame, or asks for a
+            column that is not there.
+    """
+    try:
+        result = step.function(frame)
+    except JobforgeError:
+        raise
+    except (Exception, pl.exceptions.PanicException) as error:
+        raise step_error(step, place, error, frame) from error
+    if isinstance(result, pl.DataFrame):
+        result = result.lazy()
+    if not isinstance(result, pl.LazyFrame):
+        raise TransformError(
+            f"the transform {step.name!r} returned {_kind(result)}, not a frame",
+            hint="end the function with `return` and a LazyFrame or DataFrame",
+            layer=place.layer,
+            table=place.table,
+            step=step.name,
+        )
+    try:
+        result.collect_schema()
+    except (Exception, pl.exceptions.PanicException) as error:
+        raise step_error(step, place, error, frame) from error
+    return result
+
+
+def step_error(
+    step: Step, place: Place, error: BaseException, frame: pl.LazyFrame
+) -> TransformError:
+    """The error of a step, with the nearest column names where one is missing."""
+    first = (str(error).splitlines() or [""])[0] or type(error).__name__
+    hint = "mend the function and promote again; nothing was published"
+    if isinstance(error, pl.exceptions.ColumnNotFoundError):
+        asked = _quoted(first)
+        first = f"there is no column {asked!r}" if asked else first
+        hint = nearest(asked or first, frame.collect_schema().names())
+    return TransformError(
+        f"the transform {step.name!r} failed: {type(error).__name__}: {first}",
+        hint=hint,
+        layer=place.layer,
+        table=place.table,
+        step=step.name,
+    )
+
+
+def _quoted(text: str) -> str:
+    parts = text.split('"')
+    return parts[1] if len(parts) > 2 else ""  # noqa: PLR2004 - text before, inside, after
+
+
+def _kind(value: object) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"

@@ -1,0 +1,76 @@
+"""The public names, and what importing them costs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import jobforge
+import jobforge.pipeline
+
+HEAVY = ("polars", "pyarrow", "numpy", "deltalake", "duckdb", "pydantic", "structlog")
+
+
+def loaded_by(code: str) -> set[str]:
+    """Top-level modules that a fresh interpreter has after running code."""
+    script = (
+        f"import json, sys\n{code}\nprint(json.dumps([m for m in sys.modules if '.' not in m]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_public_names_are_these() -> None:
+    assert sorted(jobforge.__all__) == [
+        "Layer",
+        "PROVENANCE",
+        "PipelineConfig",
+        "PipelineEngine",
+        "__version__",
+        "add_provenance_columns",
+        "generate_batch_id",
+        "update_layer_column",
+    ]
+    for name in jobforge.__all__:
+        assert getattr(jobforge, name) is not None
+
+
+def test_pipeline_exports_the_engine() -> None:
+    assert jobforge.pipeline.PipelineEngine is jobforge.PipelineEngine
+    for name in jobforge.pipeline.__all__:
+        assert getattr(jobforge.pipeline, name) is not None
+
+
+@pytest.mark.parametrize("module", [jobforge, jobforge.pipeline])
+def test_an_unknown_name_is_an_attribute_error(module: object) -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        module.nonsense  # type: ignore[attr-defined] # noqa: B018 - the access is the test
+
+
+def test_import_is_light() -> None:
+    assert loaded_by("import jobforge").isdisjoint(HEAVY)
+
+
+def test_command_line_help_is_light() -> None:
+    code = """
+import contextlib, io
+from jobforge.cli.main import main
+sys.argv = ['jobforge', '--help']
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    main()
+"""
+    assert loaded_by(code).isdisjoint(HEAVY)
+
+
+def test_importing_configures_no_logging() -> None:
+    code = """
+import logging, structlog, jobforge.pipeline.engine, jobforge.pipeline.events
+assert not structlog.is_configured()
+assert not logging.getLogger().handlers
+"""
+    assert "jobforge" in loaded_by(code)
