@@ -1,0 +1,1 @@
+"""The command line: a thin printer over the library; one file a command in `commands/`."""

@@ -1,0 +1,46 @@
+"""`jobforge ingest`: a source into staged."""
+
+from __future__ import annotations
+
+import jobforge
+from jobforge.cli import output, parameters
+
+
+def ingest(
+    files: parameters.Files,
+    table: parameters.TableName,
+    domain: parameters.Domain = "default",
+    data_root: parameters.DataRoot = parameters.DEFAULT_ROOT,
+    file_format: parameters.Format = None,
+    options: parameters.Options = None,
+    *,
+    as_json: parameters.AsJson = False,
+) -> None:
+    """Put source files into staged, exactly as they are.
+
+    Example: jobforge ingest noc_structure_en.csv --table noc --domain reference
+    """
+    out = output.choose(as_json=as_json)
+    from jobforge.cli.progress import progress_bar
+    from jobforge.readers.parse import parse_options
+
+    read = parse_options(files[0], file_format, options or [])
+    config = jobforge.PipelineConfig(data_root)
+    with progress_bar() as progress:
+        engine = jobforge.PipelineEngine(config, progress=progress)
+        result = engine.ingest(files, table, domain, read=read)
+    log = result["log"]
+    if as_json:
+        out.record(
+            {
+                "batch_id": result["batch_id"],
+                "staged_path": str(result["staged_path"]),
+                "log": log.model_dump(mode="json"),
+            }
+        )
+        return
+    out.line(f"{log.row_count_out:,} rows of {log.domain}/{log.table} are staged")
+    out.line(f"batch {log.batch_id}")
+    out.line(f"file  {result['staged_path']}")
+    for note in log.notes:
+        out.line(f"note  {note.topic}: {note.text}")

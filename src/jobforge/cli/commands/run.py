@@ -1,0 +1,72 @@
+"""`jobforge run`: a source through all four layers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import jobforge
+from jobforge.cli import output, parameters
+from jobforge.errors import InvalidSchemaError
+
+SchemaFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--schema", help="JSON file with the bronze schema: rename, cast, null_values, format."
+    ),
+]
+
+
+def run(
+    files: parameters.Files,
+    table: parameters.TableName,
+    domain: parameters.Domain = "default",
+    data_root: parameters.DataRoot = parameters.DEFAULT_ROOT,
+    schema: SchemaFile = None,
+    file_format: parameters.Format = None,
+    options: parameters.Options = None,
+    *,
+    as_json: parameters.AsJson = False,
+) -> None:
+    """Move source files through staged, bronze, silver and gold.
+
+    Example: jobforge run employees.csv --table employees --schema employees.json
+    """
+    out = output.choose(as_json=as_json)
+    from jobforge.cli.progress import progress_bar
+    from jobforge.readers.parse import parse_options
+
+    declared = _schema(schema)
+    read = parse_options(files[0], file_format, options or [])
+    config = jobforge.PipelineConfig(data_root)
+    with progress_bar() as progress:
+        engine = jobforge.PipelineEngine(config, progress=progress)
+        result = engine.run_full_pipeline(files, table, domain, declared, read=read)
+    if as_json:
+        logs = [log.model_dump(mode="json") for log in result["logs"]]
+        paths = {key: str(value) for key, value in result.items() if key.endswith("_path")}
+        out.record({"batch_id": result["batch_id"], **paths, "logs": logs})
+        return
+    from jobforge.cli.accounts import show_logs
+
+    show_logs(out, f"{domain}/{table}, batch {result['batch_id']}", result["logs"], data_root)
+
+
+def _schema(path: Path | None) -> dict[str, Any] | None:
+    if path is None:
+        return None
+    hint = 'a schema file holds {"rename": {...}, "cast": {...}}'
+    try:
+        declared = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise InvalidSchemaError(
+            f"{path} is not JSON: {error.msg}", hint=hint, line=error.lineno, column=error.colno
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSchemaError(f"the schema file {path} cannot be read: {error}") from error
+    if not isinstance(declared, dict):
+        raise InvalidSchemaError(f"{path} holds no JSON object", hint=hint)
+    return declared

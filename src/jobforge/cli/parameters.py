@@ -1,0 +1,36 @@
+"""Parameters that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DataRoot = Annotated[
+    Path, typer.Option("--data-root", help="Folder that holds the layers and the catalog.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+Files = Annotated[
+    list[str],
+    typer.Argument(help="Source files, folders or patterns of one schema.", metavar="FILE..."),
+]
+TableName = Annotated[str, typer.Option("--table", "-t", help="Name of the table.")]
+Domain = Annotated[str, typer.Option("--domain", "-d", help="Business domain of the table.")]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format", help="Format of the files where their names do not tell it: csv, json, ..."
+    ),
+]
+Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        "-O",
+        help="A reader option, such as delimiter=';' or sheet=2; may be given more than once.",
+        metavar="NAME=VALUE",
+    ),
+]
+
+DEFAULT_ROOT = Path("data")

@@ -1,0 +1,1 @@
+"""The embedded demo: a generated source, its transforms, and a run of both."""

@@ -1,0 +1,188 @@
+"""The command line, run as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support import debris, files_below, write_csv
+
+COMMANDS = ["ingest", "run", "history", "tables", "show", "demo"]
+
+
+def jobforge(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": "200", **more}
+    command = [sys.executable, "-c", "from jobforge.cli.main import main; main()", *words]
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def as_json(done: subprocess.CompletedProcess[str]) -> Any:
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    write_csv(tmp_path / "people.csv", [["Code", "Pay"], ["007", "10"], ["0", "x"], ["00", "30"]])
+    (tmp_path / "people.json").write_text('{"cast": {"Pay": "Int64"}}')
+    return tmp_path
+
+
+def test_help_names_every_command_and_each_has_an_example(tmp_path: Path) -> None:
+    shown = jobforge(tmp_path, "--help").stdout
+    for command in COMMANDS:
+        assert command in shown
+        own = jobforge(tmp_path, command, "--help")
+        assert own.returncode == 0
+        assert f"Example: jobforge {command}" in " ".join(own.stdout.split())
+        assert "--json" in own.stdout
+    assert "no telemetry" in shown
+    assert files_below(tmp_path) == []
+
+
+def test_every_command_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    for command in COMMANDS:
+        assert f"## jobforge {command}" in page
+
+
+def test_run_then_look(people: Path) -> None:
+    done = jobforge(people, "run", "people.csv", "--table", "people", "--schema", "people.json")
+    assert done.returncode == 0, done.stderr
+    assert "1 quarantined by cast:Pay" in done.stdout
+    assert "transition.finished" in done.stderr
+    tables = jobforge(people, "tables").stdout
+    assert "default/people" in tables
+    history = jobforge(people, "history", "people").stdout
+    assert "partial" in history
+    shown = jobforge(people, "show", "people", "-l", "staged", "-n", "1").stdout
+    assert "007" in shown
+    assert "3 rows" in shown
+
+
+def test_every_answer_is_one_json_document(people: Path) -> None:
+    ran = as_json(jobforge(people, "run", "people.csv", "-t", "people", "-d", "hr", "--json"))
+    assert [log["target_layer"] for log in ran["logs"]] == ["staged", "bronze", "silver", "gold"]
+    ingested = as_json(jobforge(people, "ingest", "people.csv", "-t", "raw", "--json"))
+    assert ingested["log"]["row_count_out"] == 3
+    assert Path(people / ingested["staged_path"]).is_file()
+    tables = as_json(jobforge(people, "tables", "--json"))
+    assert [(t["domain"], t["table"]) for t in tables] == [("default", "raw"), ("hr", "people")]
+    history = as_json(jobforge(people, "history", "hr/people", "--json"))
+    assert [len(record["transitions"]) for record in history] == [4]
+    shown = as_json(jobforge(people, "show", "people", "--json"))
+    assert shown["first"][0]["Code"] == "007"
+    assert shown["layer"] == "gold"
+
+
+def test_reader_options_come_from_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "x.dat").write_bytes("a;b\n1;é\n".encode("cp1252"))
+    words = ["ingest", "x.dat", "-t", "x", "--format", "csv"]
+    done = jobforge(tmp_path, *words, "-O", "encoding=cp1252", "-O", "delimiter=;", "--json")
+    assert as_json(done)["log"]["row_count_out"] == 1
+    bad = jobforge(tmp_path, *words, "-O", "delimitr=;")
+    assert bad.returncode == 2
+    assert "did you mean 'delimiter'" in bad.stderr
+    for option in ("delimiter=;;", "header", "skip_lines=x"):
+        assert jobforge(tmp_path, *words, "-O", option).returncode == 2
+    assert jobforge(tmp_path, "ingest", "x.dat", "-t", "x", "--format", "word").returncode == 1
+
+
+def test_logs_can_be_json_or_silent(people: Path) -> None:
+    done = jobforge(people, "--log-format", "json", "ingest", "people.csv", "-t", "p")
+    assert json.loads(done.stderr)["event"] == "transition.finished"
+    assert jobforge(people, "-q", "ingest", "people.csv", "-t", "p").stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["run", "missing.csv", "-t", "x"], 1, "JF201"),
+        (["run", "people.csv", "-t", "../x"], 2, "JF101"),
+        (["run", "people.csv"], 2, "--table"),
+        (["run", "people.csv", "-t", "x", "--schema", "nope.json"], 2, "cannot be read"),
+        (["run", "people.csv", "-t", "x", "--schema", "people.csv"], 2, "is not JSON"),
+        (["run", "people.csv", "-t", "x", "--schema", "bad.json"], 3, "JF401"),
+        (["show", "people"], 1, "no data root"),
+        (["history"], 1, "no data root"),
+        (["tables", "--data-root", "people.csv"], 1, "no data root"),
+        (["nonsense"], 2, "nonsense"),
+    ],
+)
+def test_errors_are_few_lines_on_standard_error_with_their_exit_code(
+    people: Path, words: list[str], code: int, said: str
+) -> None:
+    (people / "bad.json").write_text('{"cast": {"Code": "Date"}}')
+    done = jobforge(people, *words)
+    assert done.returncode == code
+    assert done.stdout == ""
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not debris(people)
+
+
+def test_unknown_tables_name_those_that_there_are(people: Path) -> None:
+    jobforge(people, "run", "people.csv", "-t", "people", "-d", "hr")
+    jobforge(people, "run", "people.csv", "-t", "people", "-d", "it")
+    for words, said in (
+        (["show", "poeple"], "did you mean 'people'"),
+        (["show", "people"], "use hr/people or it/people"),
+        (["show", "hr/people", "-l", "platinum"], "the layers are"),
+        (["history", "nobody"], "there is no table 'nobody'"),
+    ):
+        done = jobforge(people, *words)
+        assert done.returncode == 2
+        assert said in done.stderr
+
+
+def test_an_error_can_be_json(people: Path) -> None:
+    done = jobforge(people, "run", "missing.csv", "-t", "x", "--json", "--data-root", "d")
+    error = json.loads(done.stderr.splitlines()[-1])["error"]
+    assert (error["code"], error["kind"]) == ("JF201", "SourceNotFoundError")
+    assert error["hint"]
+
+
+def test_the_demo_runs_in_an_empty_folder_and_stays_in_its_own(tmp_path: Path) -> None:
+    first = as_json(jobforge(tmp_path, "demo", "--json"))
+    assert {path.name for path in tmp_path.iterdir()} == {"jobforge-demo"}
+    assert not debris(tmp_path)
+    second = as_json(jobforge(tmp_path, "demo", "--json"))
+    assert first["gold"] == second["gold"]
+    assert first["rejects"] == second["rejects"]
+    assert [reject["value"] for reject in first["rejects"]] == ["2023-02-30", "twenty"]
+    employees = first["runs"][1]["logs"]
+    assert [log["row_count_out"] for log in employees] == [241, 239, 237, 237]
+    assert employees[2]["account"]["dropped"] == {"wage_known": 1, "one_row_each": 1}
+    shown = jobforge(tmp_path, "demo", "--dir", "other").stdout
+    for said in (
+        "employees.csv -> employees",
+        "left out by one_row_each",
+        "quarantine",
+        "2023-02-30",
+    ):
+        assert said in shown
+    (tmp_path / "file").touch()
+    assert jobforge(tmp_path, "demo", "--dir", "file/x").returncode == 1
+
+
+def test_a_defect_is_no_traceback_unless_asked_for(people: Path) -> None:
+    broken = "import jobforge.pipeline.query as q; q.tables = lambda _: 1 / 0\n"
+    broken += "from jobforge.cli.main import main; main()"
+    command = [sys.executable, "-c", broken, "tables"]
+    done = subprocess.run(command, cwd=people, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "unexpected ZeroDivisionError" in done.stderr
+    assert "Traceback" not in done.stderr
+    environment = {**os.environ, "JOBFORGE_DEBUG": "1"}
+    done = subprocess.run(
+        command, cwd=people, env=environment, capture_output=True, text=True, check=False
+    )
+    assert "Traceback" in done.stderr
