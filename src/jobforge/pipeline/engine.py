@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
 from jobforge.contracts.schema import parse_schema
-from jobforge.errors import InvalidConfigError
+from jobforge.errors import InvalidConfigError, InvalidNameError
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.layers import BronzeLayer, GoldLayer, SilverLayer, StagedLayer
 from jobforge.pipeline.layers.bronze import Schema
@@ -16,6 +18,12 @@ from jobforge.pipeline.models import LayerTransitionLog
 from jobforge.pipeline.steps import Place, Transform, resolve_steps
 from jobforge.pipeline.transition import Clock, utc_now
 from jobforge.readers.base import Progress, ReadOptions, no_progress
+from jobforge.readers.excel import ExcelOptions
+from jobforge.readers.excel.reader import sheet_names
+from jobforge.storage.names import check_name
+from jobforge.storage.publish import scratch_folder
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 
 
 class IngestResult(TypedDict):
@@ -124,6 +132,48 @@ class PipelineEngine:
             "batch_id": outcome.log.batch_id,
             "staged_path": outcome.path,
             "log": outcome.log,
+        }
+
+    def ingest_sheets(
+        self,
+        source_path: Path | str,
+        table_name: str,
+        domain: str = "default",
+        *,
+        read: ExcelOptions | None = None,
+    ) -> dict[str, IngestResult]:
+        """Put every filled sheet of a workbook into staged, each as a table and batch of its own.
+
+        Args:
+            source_path: The workbook.
+            table_name: Beginning of the tables' names; the sheet's name follows
+                after `_`, with every other character than letters, digits, `_`,
+                `.` and `-` as `_`.
+            domain: As for `ingest`.
+            read: As for `ingest`; its `sheet` is not used.
+
+        Returns:
+            What `ingest` gives, by the name of the sheet.
+
+        Raises:
+            InvalidNameError: Two sheets would be one table, or as for `ingest`.
+            SourceError: A sheet cannot be read exactly; the sheets before it are staged.
+        """
+        check_name("table", table_name)
+        with scratch_folder(Path(tempfile.gettempdir())) as scratch:
+            sheets = sheet_names(Path(source_path), scratch)
+        tables = {sheet: f"{table_name}_{_UNSAFE.sub('_', sheet)}" for sheet in sheets}
+        if len(set(tables.values())) < len(tables):
+            raise InvalidNameError(
+                f"two sheets would be one table: {', '.join(tables.values())}",
+                hint="ingest them one by one: read=ExcelOptions(sheet='...')",
+            )
+        options = read or ExcelOptions()
+        return {
+            sheet: self.ingest(
+                source_path, table, domain, read=options.model_copy(update={"sheet": sheet})
+            )
+            for sheet, table in tables.items()
         }
 
     def promote_to_bronze(

@@ -20,6 +20,8 @@ _BUILT_IN = (
     "jobforge.readers.json:JsonReader",
     "jobforge.readers.excel:ExcelReader",
     "jobforge.readers.parquet:ParquetReader",
+    "jobforge.readers.ipc:IpcReader",
+    "jobforge.readers.fixed_width:FixedWidthReader",
 )
 
 

@@ -41,8 +41,10 @@ _MAGIC = {
     "gzip": b"\x1f\x8b",
     "zstandard": b"\x28\xb5\x2f\xfd",
     "bzip2": b"BZh",
-    "zip": b"PK\x03\x04",
+    "zip": b"PK",
 }
+# Bytes that no text begins with.
+_UNNAMED = (_MAGIC["gzip"], _MAGIC["zstandard"], b"PK\x03\x04")
 # The longer mark first: that of UTF-16 is the beginning of that of UTF-32.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -140,7 +142,7 @@ def _compression(source: SourceFile) -> str | None:
             f"{source.name} is not {named} data, whatever its name says",
             hint="rename the file, or pack it again",
         )
-    if named is None and start.startswith((_MAGIC["gzip"], _MAGIC["zstandard"], _MAGIC["zip"])):
+    if named is None and start.startswith(_UNNAMED):
         raise MalformedSourceError(
             f"{source.name} is compressed or an archive, and its name does not say so",
             hint="give it its ending: " + " ".join(COMPRESSIONS),

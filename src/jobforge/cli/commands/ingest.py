@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import jobforge
 from jobforge.cli import output, parameters
+
+if TYPE_CHECKING:
+    from jobforge.pipeline.engine import IngestResult
 
 
 def ingest(
@@ -22,25 +27,33 @@ def ingest(
     """
     out = output.choose(as_json=as_json)
     from jobforge.cli.progress import progress_bar
+    from jobforge.readers.excel.options import EVERY_SHEET, ExcelOptions
     from jobforge.readers.parse import parse_options
 
     read = parse_options(files[0], file_format, options or [])
     config = jobforge.PipelineConfig(data_root)
     with progress_bar() as progress:
         engine = jobforge.PipelineEngine(config, progress=progress)
-        result = engine.ingest(files, table, domain, read=read)
-    log = result["log"]
+        if every_sheet := isinstance(read, ExcelOptions) and read.sheet == EVERY_SHEET:
+            results = list(engine.ingest_sheets(files[0], table, domain, read=read).values())
+        else:
+            results = [engine.ingest(files, table, domain, read=read)]
     if as_json:
-        out.record(
-            {
-                "batch_id": result["batch_id"],
-                "staged_path": str(result["staged_path"]),
-                "log": log.model_dump(mode="json"),
-            }
-        )
+        records = [_record(result) for result in results]
+        out.record(records if every_sheet else records[0])
         return
-    out.line(f"{log.row_count_out:,} rows of {log.domain}/{log.table} are staged")
-    out.line(f"batch {log.batch_id}")
-    out.line(f"file  {result['staged_path']}")
-    for note in log.notes:
-        out.line(f"note  {note.topic}: {note.text}")
+    for result in results:
+        log = result["log"]
+        out.line(f"{log.row_count_out:,} rows of {log.domain}/{log.table} are staged")
+        out.line(f"batch {log.batch_id}")
+        out.line(f"file  {result['staged_path']}")
+        for note in log.notes:
+            out.line(f"note  {note.topic}: {note.text}")
+
+
+def _record(result: IngestResult) -> dict[str, object]:
+    return {
+        "batch_id": result["batch_id"],
+        "staged_path": str(result["staged_path"]),
+        "log": result["log"].model_dump(mode="json"),
+    }

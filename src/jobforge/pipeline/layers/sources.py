@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import polars as pl
@@ -19,7 +19,7 @@ from jobforge.pipeline.provenance import (
 )
 from jobforge.pipeline.transition import Move
 from jobforge.quality.quarantine import REASONS, STEP
-from jobforge.readers.base import ReadContext, ReadOptions, SourceTable
+from jobforge.readers.base import ReadContext, ReadOptions, SourceNote, SourceTable
 from jobforge.readers.discovery import Found, FoundFile
 from jobforge.readers.registry import read_source
 from jobforge.storage.source import SourceFile
@@ -118,9 +118,8 @@ def _without_reserved(
         )
     if not rename:
         return table
-    return SourceTable(
-        table.frame.rename(rename), table.rows, table.notes, table.rejects, table.rejected
-    )
+    noted = [SourceNote("rename", f"{old} is called {new}") for old, new in rename.items()]
+    return replace(table, frame=table.frame.rename(rename), notes=(*table.notes, *noted))
 
 
 def _common_types(tables: list[tuple[FoundFile, SourceTable]]) -> dict[str, pl.DataType]:

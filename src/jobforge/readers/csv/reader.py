@@ -63,6 +63,7 @@ def _inspect(text: PlainText, head: Head, source: SourceFile, context: ReadConte
         len(head.columns),
         head.dialect.delimiter,
         head.dialect.quote,
+        max_record=head.dialect.max_record,
         start=head.start,
         data_start=head.data_start if head.data_start > head.start else 0,
         report=lambda done: context.progress(f"checking {source.name}", done, source.size),

@@ -112,16 +112,18 @@ def _records(lines: _Lines, dialect: Dialect) -> Iterator[Record]:
             yield Record(number, [], first, kind="comment")
             continue
         if first.strip("\r\n") == "":
-            yield Record(number, [], first, kind="blank")
+            if ending and _end(first) != ending:
+                yield Record(number, [], first, "line end", _mixed(ending))
+            else:
+                yield Record(number, [], first, kind="blank")
             continue
         taken = [first]
         try:
             fields = _fields(lines, taken, dialect)
-            end = "\r" if taken[-1][-1] == "\r" else "\n"
-            if taken[-1][-1] in "\r\n":
-                ending = ending or end
-                if end != ending:
-                    raise _FaultError("line end", _mixed(ending))
+            end = _end(taken[-1])
+            if end and ending and end != ending:
+                raise _FaultError("line end", _mixed(ending))
+            ending = ending or end
         except _FaultError as fault:
             # The record is given up to the end of its first line; what follows may be good.
             lines.give_back(taken[1:])
@@ -130,6 +132,11 @@ def _records(lines: _Lines, dialect: Dialect) -> Iterator[Record]:
             yield Record(number, [], first, fault.rule, fault.fault)
             continue
         yield Record(number, fields, "".join(taken) if len(taken) > 1 else first)
+
+
+def _end(line: str) -> str:
+    """The last character of a line end (CRLF and LF are alike), or nothing."""
+    return line[-1] if line[-1] in "\r\n" else ""
 
 
 def _mixed(ending: str) -> str:

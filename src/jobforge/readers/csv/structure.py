@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 LF, CR = 0x0A, 0x0D
 _BLOCK = 3 << 17  # fits the second-level cache of common processors together with its masks
-_RECORD_LIMIT = 1 << 30  # Polars holds a record in memory and cannot hold a cell of 4 GiB
+_RECORD_LIMIT = 1 << 30  # bytes; Polars holds a record in memory and no cell of 4 GiB
 _MARK = codecs.BOM_UTF8
 # Polars tells zlib data by its first bytes, and these are plain ASCII.
 _ZLIB_LOOKALIKES = (b"x\x01", b"x^")
@@ -62,6 +62,7 @@ def inspect(
     delimiter: str,
     quote: str | None,
     *,
+    max_record: int,
     start: int,
     data_start: int,
     report: Report,
@@ -74,12 +75,13 @@ def inspect(
         columns: Fields that every record has to have.
         delimiter: One ASCII character.
         quote: One ASCII character, or None where quotes mean nothing.
+        max_record: Bytes that a record may have to be regular.
         start: Bytes before the first record that is looked at, the header's.
         data_start: Bytes before the first data record; 0 without a header.
         report: Told how many bytes are done.
         block: Bytes to look at in one go.
     """
-    scan = _Scan(columns, ord(delimiter), -1 if quote is None else ord(quote))
+    scan = _Scan(columns, ord(delimiter), -1 if quote is None else ord(quote), max_record)
     digest = hashlib.sha256()
     done = 0
     with path.open("rb", buffering=0) as file, ThreadPoolExecutor(1) as helper:
@@ -115,8 +117,9 @@ def inspect(
 class _Scan:
     """What crosses the borders of blocks, and the work on one block."""
 
-    def __init__(self, columns: int, delimiter: int, quote: int) -> None:
+    def __init__(self, columns: int, delimiter: int, quote: int, max_record: int) -> None:
         self.columns, self.delimiter, self.quote = columns, delimiter, quote
+        self.max_record = min(max_record, _RECORD_LIMIT)
         self.regular = True
         self.records = self.crlf = 0
         self.quoted = self.quoted_newlines = False
@@ -156,6 +159,7 @@ class _Scan:
             self.regular = False
         if self._since_end:
             self.regular &= self._fields + 1 == self.columns
+            self.regular &= self._since_end <= self.max_record
             self.records += 1
 
     def _text(self, core: Bytes) -> bool:
@@ -204,8 +208,9 @@ class _Scan:
         if not ends:
             self._fields += at.size
             self._since_end += size
-            self.regular &= self._since_end < _RECORD_LIMIT
+            self.regular &= self._since_end <= self.max_record
             return
+        self._records_fit(at[is_end], size)
         if self.columns == 1:
             # A blank line has the one field that it needs; it is not a regular record.
             lengths = np.diff(at, prepend=-1 - self._since_end) - 1
@@ -215,6 +220,13 @@ class _Scan:
         self._fields = int(at.size - 1 - np.flatnonzero(is_end)[-1])
         self._since_end = size - 1 - last
         self.records += ends
+
+    def _records_fit(self, ends: npt.NDArray[np.intp], size: int) -> None:
+        """No record is longer than the limit; within a block few limits can be passed."""
+        longest = int(ends[0]) + self._since_end + 1
+        if self.max_record < size and ends.size > 1:
+            longest = max(longest, int(np.diff(ends).max()))
+        self.regular &= longest <= self.max_record
 
     def _carriage_returns(
         self, window: Bytes, at: npt.NDArray[np.intp], kinds: Bytes, *, may_hide: bool

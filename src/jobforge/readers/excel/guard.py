@@ -22,6 +22,16 @@ _BLOCK = 1 << 20
 _HEAD = 4096
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x41  # bits 0 and 6 of the general purpose flags (APPNOTE 4.4.4)
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    struct.error,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+)
 _DOCTYPE = re.compile(rb"<!DOCTYPE", re.IGNORECASE)
 
 
@@ -74,7 +84,7 @@ def _guard_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
                 if not size and _DOCTYPE.search(block[:_HEAD].replace(b"\0", b"")):
                     raise _refused(f"part {name} declares a DOCTYPE")
                 size += len(block)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, struct.error, RuntimeError) as error:
+    except _DAMAGE as error:
         raise _refused(f"part {name} is damaged ({error})") from error
     if size != member.file_size:
         raise _refused(f"part {name} has {size:,} bytes and declares {member.file_size:,}")

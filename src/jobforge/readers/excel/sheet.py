@@ -80,9 +80,9 @@ def read_sheet(data: bytes, name: str, options: ExcelOptions) -> SheetTable:
     facts = book.sheets[place]
     box = _box(facts, options)
     try:
-        grid = _grid(data, place, facts)
         notes = _judge(facts, box, options)
-        table = _table(grid, facts, box, options)
+        grid = _grid(data, place, facts)
+        table = _table(grid, box, options)
     except (MalformedSourceError, UnsupportedValueError, EmptySourceError) as error:
         raise error.at(sheet=facts.name) from error
     return SheetTable(table.frame, [*_describe(book, facts, box, options), *notes, *table.notes])
@@ -117,7 +117,9 @@ def choose_sheet(book: BookFacts, options: ExcelOptions) -> int:
         return names.index(options.sheet)
     filled = [place for place, facts in enumerate(book.sheets) if facts.rows]
     if not filled:
-        raise EmptySourceError("no sheet of the workbook holds a cell")
+        raise EmptySourceError(
+            "no sheet of the workbook holds a cell", hint="look at how the file was made"
+        )
     if len(filled) > 1:
         listed = ", ".join(f"{names[place]!r}" for place in filled)
         raise AmbiguousSourceError(
@@ -223,19 +225,23 @@ def _more(cells: list[str]) -> str:
     return f" and {len(cells) - _SHOWN} more" if len(cells) > _SHOWN else ""
 
 
-def _table(grid: Grid, facts: SheetFacts, box: Box, options: ExcelOptions) -> SheetTable:
+def _table(grid: Grid, box: Box, options: ExcelOptions) -> SheetTable:
     top, left, bottom, right = box
     rows = [row[left : right + 1] for row in grid[top : bottom + 1]]
     first = (options.header_row - 1 - top) if options.header_row else _first_filled(rows)
     if first is None or first >= len(rows):
-        raise EmptySourceError(f"there is no cell in {_name(box)}", sheet=facts.name)
+        raise EmptySourceError(
+            f"there is no cell in {_name(box)}", hint="name another range or header_row"
+        )
     used = [
         place
         for place in range(len(rows[0]))
         if any(row[place] is not None for row in rows[first:])
     ]
     if not used:
-        raise EmptySourceError("there is no cell below the header row", sheet=facts.name)
+        raise EmptySourceError(
+            "there is no cell from the header row on", hint="name another header_row"
+        )
     columns = range(used[0], used[-1] + 1)
     notes = [("header", f"row {top + first + 1}")] if options.header else []
     if options.header:

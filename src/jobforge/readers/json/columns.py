@@ -10,6 +10,9 @@
 | objects, arrays | String: JSON text |
 | of different kinds | String: JSON text of each, so that `1` and `"1"` differ |
 | nothing but null | Null |
+
+Within JSON text a number with a fraction or an exponent keeps its own text; a
+whole number is written in its shortest form, so that `-0` is `0`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import polars as pl
-from polars.io.plugins import register_io_source
 
 from jobforge.errors import (
     EmptySourceError,
@@ -19,6 +18,7 @@ from jobforge.errors import (
     nearest,
 )
 from jobforge.readers.base import ReadContext, ReadOptions, SourceNote, SourceTable
+from jobforge.readers.frames import lazy_frames
 from jobforge.readers.json.blocks import Blocks, Document, Lines, Records
 from jobforge.readers.json.columns import AS_TEXT, DTYPES, Kind, as_text, build, join, widen
 from jobforge.readers.json.parse import parse_document
@@ -85,7 +85,9 @@ def _blocks(text: PlainText, options: JsonOptions) -> tuple[Blocks, str]:
         while not first.strip():
             line = file.readline(64 << 20)
             if not line:
-                raise EmptySourceError("the file holds nothing but white space")
+                raise EmptySourceError(
+                    "the file holds nothing but white space", hint="look at how it was made"
+                )
             first = line
     if options.records_path is None and first.lstrip().startswith(b"{") and _complete(first):
         return Lines(text.path, text.bom), "one object a line"
@@ -164,11 +166,7 @@ class _Spool:
     def frame(self) -> pl.LazyFrame:
         """The columns in their final types, block by block."""
         schema = pl.Schema({name: DTYPES[kind] for name, kind in self._named().items()})
-        return register_io_source(
-            lambda columns, predicate, rows, _: self._generate(columns, predicate, rows),
-            schema=schema,
-            validate_schema=True,
-        )
+        return lazy_frames(schema, lambda: map(self._block, range(len(self._files))))
 
     def notes(self) -> Iterator[SourceNote]:
         """Types that are kept as text, keys that some records lack, names that were made."""
@@ -229,20 +227,6 @@ class _Spool:
         while name in self.kinds:
             name += "_"
         return name
-
-    def _generate(
-        self, columns: list[str] | None, predicate: pl.Expr | None, rows: int | None
-    ) -> Iterator[pl.DataFrame]:
-        left = rows
-        for number in range(len(self._files)):
-            frame = self._block(number)
-            part = frame if columns is None else frame.select(columns)
-            if left is not None:
-                part = part.head(left)
-                left -= part.height
-            yield part if predicate is None else part.filter(predicate)
-            if left == 0:
-                return
 
     def _block(self, number: int) -> pl.DataFrame:
         stored = pl.read_ipc(self._files[number])

@@ -13,17 +13,17 @@ from typing import ClassVar, TypeVar
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from polars.io.plugins import register_io_source
 
 from jobforge.errors import MalformedSourceError, UnsupportedValueError
-from jobforge.readers.base import ReadContext, ReadOptions, SourceNote, SourceTable
-from jobforge.readers.parquet.int96 import exact_unit, int96_columns
-from jobforge.readers.parquet.types import (
+from jobforge.readers.arrow_types import (
     ColumnPlan,
     describe_changes,
+    lazy_batches,
     plan_columns,
     to_polars,
 )
+from jobforge.readers.base import ReadContext, ReadOptions, SourceNote, SourceTable
+from jobforge.readers.parquet.int96 import exact_unit, int96_columns
 from jobforge.storage.source import SourceFile
 
 _BATCH_ROWS = 65_536
@@ -58,36 +58,34 @@ class ParquetReader:
     def read(
         self, source: SourceFile, options: ParquetOptions, context: ReadContext
     ) -> SourceTable:
-        """See `Reader.read`; the types are those of `jobforge.readers.parquet.types`."""
+        """See `Reader.read`; the types are those of `jobforge.readers.arrow_types`."""
         del options
         first = _open(source, None)
-        old = int96_columns(first)
+        old = _guarded(source, lambda: int96_columns(first))
         unit = _guarded(source, lambda: exact_unit(source.path, old)) if old else None
         file = _open(source, unit)
-        schema = _guarded(source, lambda: file.schema_arrow)
+        schema, groups, total, writer = _guarded(source, lambda: _footer(file))
         plan = plan_columns(schema)
-        groups = tuple(
-            file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)
-        )
-        if sum(groups) != file.metadata.num_rows:
+        if sum(groups) != total:
             raise MalformedSourceError(
-                f"the footer says {file.metadata.num_rows} rows, and its row groups {sum(groups)}",
+                f"the footer says {total} rows, and its row groups {sum(groups)}",
                 hint="the file is damaged; get it again",
             )
         opened = _Opened(source, unit, plan, groups, context)
-        empty = pa.schema([pa.field(step.name, step.target) for step in plan]).empty_table()
-        frame = register_io_source(
-            lambda columns, predicate, rows, _: _batches(opened, columns, predicate, rows),
-            schema=pl.DataFrame(empty).schema,
-            validate_schema=True,
-        )
+        frame = lazy_batches(plan, lambda: _batches(opened))
         notes = [SourceNote("types", text) for text in describe_changes(schema, plan)]
         if old:
             notes.append(SourceNote("types", f"INT96 is kept in {unit}: {', '.join(old)}"))
-        writer = file.metadata.created_by
         if writer:
             notes.append(SourceNote("written by", writer))
         return SourceTable(frame, sum(groups), tuple(notes))
+
+
+def _footer(file: pq.ParquetFile) -> tuple[pa.Schema, tuple[int, ...], int, str]:
+    """Schema, rows of each row group, rows of the file, and the program that wrote it."""
+    metadata = file.metadata
+    groups = tuple(metadata.row_group(n).num_rows for n in range(metadata.num_row_groups))
+    return file.schema_arrow, groups, metadata.num_rows, metadata.created_by
 
 
 def _open(source: SourceFile, unit: str | None) -> pq.ParquetFile:
@@ -108,28 +106,21 @@ def _guarded(source: SourceFile, work: Callable[[], Result]) -> Result:
             f"{source.name} holds something that cannot be read: {error}",
             hint="write the file again without it",
         ) from error
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise MalformedSourceError(
             f"{source.name} is no readable Parquet file: {error}",
             hint="get the file again: it may be cut off, damaged or encrypted",
         ) from error
 
 
-def _batches(
-    opened: _Opened, columns: list[str] | None, predicate: pl.Expr | None, rows: int | None
-) -> Iterator[pl.DataFrame]:
-    """Batches in file order; Polars relies on all three being heeded here."""
-    left = rows
+def _batches(opened: _Opened) -> Iterator[pl.DataFrame]:
+    """Batches in file order."""
     file = opened.file()
+    done, total = 0, sum(opened.groups)
     for group, expected in enumerate(opened.groups):
-        for frame in _group(opened, file, group, expected):
-            part = frame if columns is None else frame.select(columns)
-            if left is not None:
-                part = part.head(left)
-                left -= part.height
-            yield part if predicate is None else part.filter(predicate)
-            if left == 0:
-                return
+        yield from _group(opened, file, group, expected)
+        done += expected
+        opened.context.progress(f"reading {opened.source.name} (rows)", done, total)
 
 
 def _group(
@@ -154,13 +145,20 @@ def _group(
             row_group=group,
         )
     # Asked only now: on an encrypted column this question ends the process.
-    metadata = file.metadata.row_group(group)
-    for position in range(metadata.num_columns):
-        flat = file.schema.column(position).max_repetition_level == 0
-        if flat and metadata.column(position).num_values != expected:
+    for name, values in _guarded(opened.source, lambda: _flat_counts(file, group)):
+        if values != expected:
             raise MalformedSourceError(
-                f"column {metadata.column(position).path_in_schema!r} has "
-                f"{metadata.column(position).num_values} values for {expected} rows",
+                f"column {name!r} has {values} values for {expected} rows",
                 hint="the file is damaged; get it again",
                 row_group=group,
             )
+
+
+def _flat_counts(file: pq.ParquetFile, group: int) -> list[tuple[str, int]]:
+    """Columns without repetition, and how many values the footer says each has."""
+    metadata = file.metadata.row_group(group)
+    return [
+        (metadata.column(position).path_in_schema, metadata.column(position).num_values)
+        for position in range(metadata.num_columns)
+        if file.schema.column(position).max_repetition_level == 0
+    ]

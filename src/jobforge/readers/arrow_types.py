@@ -1,4 +1,4 @@
-"""Which Polars type holds the values of a Parquet column exactly, and which have none.
+"""Which Polars type holds the values of an Arrow column exactly, and which have none.
 
 | in the file | in staged |
 |---|---|
@@ -18,13 +18,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import polars as pl
 import pyarrow as pa
 
 from jobforge.errors import UnsupportedValueError
+from jobforge.readers.frames import lazy_frames
 
 MAX_DIGITS = 38
 T = pa.types
@@ -216,6 +217,14 @@ def to_polars(batch: pa.RecordBatch, plan: tuple[ColumnPlan, ...]) -> pl.DataFra
     names = [step.name for step in plan]
     # Not from_arrow: it gives a new name to a column without one.
     return pl.DataFrame(pa.RecordBatch.from_arrays(columns, names=names))
+
+
+def lazy_batches(
+    plan: tuple[ColumnPlan, ...], batches: Callable[[], Iterator[pl.DataFrame]]
+) -> pl.LazyFrame:
+    """A lazy frame over batches that `to_polars` made by a plan."""
+    empty = pa.schema([pa.field(step.name, step.target) for step in plan]).empty_table()
+    return lazy_frames(pl.DataFrame(empty).schema, batches)
 
 
 def describe_changes(schema: pa.Schema, plan: tuple[ColumnPlan, ...]) -> list[str]:
