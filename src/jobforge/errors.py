@@ -24,7 +24,8 @@
     │   ├── NotAJobforgeFileError      JF302
     │   ├── WrongLayerError            JF303
     │   ├── RecordError                JF304
-    │   └── WriteError                 (OSError)         JF305
+    │   ├── WriteError                 (OSError)         JF305
+    │   └── PublishConflictError       JF306
     └── TransitionError                a layer refused the work
         ├── CastRejectedError          JF401
         ├── TransformError             JF402
@@ -228,6 +229,12 @@ class WriteError(StorageError, OSError):
     """A file could not be written."""
 
     code = "JF305"
+
+
+class PublishConflictError(StorageError):
+    """Another process published the same file meanwhile; its file stays."""
+
+    code = "JF306"
 
 
 class TransitionError(JobforgeError):

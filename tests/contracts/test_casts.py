@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -206,3 +206,160 @@ def test_a_parsed_schema_parses_to_itself() -> None:
     assert parse_schema(schema) is schema
     assert schema.casts["a"] == Cast(pl.Int64(), None, ("x",))
     assert parse_schema(None).casts == {}
+
+
+TRICKY: list[tuple[pl.DataType, str]] = [
+    (pl.Float64(), "0." + "0" * 330 + "12"),
+    (pl.Float32(), "0." + "0" * 50 + "1"),
+    (pl.Float32(), "0." + "0" * 44 + "123456"),
+    (pl.Datetime("ns"), "2500-01-01T00:00:00"),
+    (pl.Datetime("ns"), "1600-01-01T00:00:00"),
+    (pl.Datetime("us"), "2024-01-01T23:59:60"),
+    (pl.Datetime("us"), "2024-01-01  10:00"),
+    (pl.Datetime("us"), "2024-01-01T1:02:03"),
+    (pl.Date(), "2024- 2- 9"),
+    (pl.Date(), "2024-2-9"),
+    (pl.Date(), "+2024-02-29"),
+    (pl.Time(), "12: 3:15"),
+    (pl.Time(), "1:2:3"),
+]
+
+
+@pytest.mark.parametrize(("dtype", "text"), TRICKY)
+def test_values_that_parsers_bend_are_rejected(dtype: pl.DataType, text: str) -> None:
+    assert run(dtype, [text]) == ["REJECTED"]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "text", "held"),
+    [
+        (pl.Decimal(4, 2), ".0", Decimal(0)),
+        (pl.Decimal(4, 2), "-.50", Decimal("-0.5")),
+        (pl.UInt8(), "-0", 0),
+        (pl.Float64(), "0e99999999999999999999", 0.0),
+        (pl.Float64(), "0.1", 0.1),
+        (pl.Float64(), "-12345.678", -12345.678),
+    ],
+)
+def test_values_that_are_exact_are_taken(dtype: pl.DataType, text: str, held: Any) -> None:
+    assert run(dtype, [text]) == [held]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "form", "text", "shown"),
+    [
+        (pl.Datetime("ms"), "%d.%m.%Y %H:%M:%S%.f", "01.02.2024 10:00:00.123456", None),
+        (
+            pl.Datetime("ms"),
+            "%d.%m.%Y %H:%M:%S%.f",
+            "01.02.2024 10:00:00.123",
+            "2024-02-01 10:00:00.123000",
+        ),
+        (pl.Datetime("us"), "%m.%Y %d %H:%M", "01.2024 05 10:00", "2024-01-05 10:00:00"),
+        (pl.Date(), "%d %b %Y", "05 Jan 2024", "2024-01-05"),
+        (pl.Date(), "%-d/%-m/%Y", "5/1/2024", "2024-01-05"),
+        (pl.Date(), "%d/%m/%Y", "5/1/2024", None),
+        (pl.Date(), "%Y-%j", "2024-060", "2024-02-29"),
+        (pl.Time(), "%I:%M %p", "01:02 PM", "13:02:00"),
+        (
+            pl.Datetime("us", "UTC"),
+            "%Y-%m-%d %H:%M %z",
+            "2024-01-01 10:00 +0200",
+            "2024-01-01 08:00:00+00:00",
+        ),
+    ],
+)
+def test_declared_formats_are_heeded_to_the_letter(
+    dtype: pl.DataType, form: str, text: str, shown: str | None
+) -> None:
+    value, rejected = exact_cast("a", pl.String(), Cast(dtype, form))
+    row = pl.LazyFrame({"a": [text]}).select(value.alias("v"), rejected.alias("r")).collect().row(0)
+    assert row[1] is (shown is None)
+    assert shown is None or str(row[0]) == shown
+
+
+@pytest.mark.parametrize(
+    ("dtype", "form"),
+    [
+        ("Date", "%Y-%m-%d %H:%M"),
+        ("Date", "%Y-%m"),
+        ("Date", "%Q"),
+        ("Date", "abc"),
+        ("Date", "%"),
+        ("Time", "%Y %H:%M"),
+        ("Datetime", "%Y-%m-%d"),
+        ("Datetime", "%Y-%m-%d %H"),
+        ("Datetime", "%Y-%m-%d %H:%M %z"),
+        ("Datetime", "%Y-%m-%d %H:%M %Z"),
+        ("Datetime", "%Y-%m-%d %H:%M:%S %Y"),
+        ("Datetime", "%s"),
+        ("Datetime", "%Y-%m-%d %H:%M:%S%f"),
+    ],
+)
+def test_formats_with_more_than_one_meaning_are_refused(dtype: str, form: str) -> None:
+    with pytest.raises(InvalidSchemaError, match="format"):
+        parse_schema({"cast": {"a": dtype}, "format": {"a": form}})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Decimal('a', 1)",
+        "Decimal(38.0, 2)",
+        "Decimal(0, 0)",
+        "Datetime('us', 5)",
+        "Datetime('us', 'Nowhere/X')",
+        "Enum({[]: 1})",
+        "Enum([1])",
+        "(" * 500,
+    ],
+)
+def test_types_that_cannot_be_are_refused(text: str) -> None:
+    with pytest.raises(InvalidSchemaError):
+        parse_dtype("c", text)
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        (pl.Datetime("us"), pl.Datetime("us", "America/Toronto")),
+        (pl.Datetime("us", "UTC"), pl.Datetime("us")),
+        (pl.Date(), pl.Datetime("us", "UTC")),
+        (pl.Int64(), pl.Date()),
+        (pl.Float64(), pl.Date()),
+        (pl.Date(), pl.Boolean()),
+        (pl.Time(), pl.Datetime("us")),
+        (pl.Int64(), pl.Enum(["a"])),
+        (pl.Binary(), pl.String()),
+    ],
+)
+def test_casts_with_more_than_one_meaning_are_refused(
+    source: pl.DataType, target: pl.DataType
+) -> None:
+    assert not can_cast(source, target)
+
+
+def test_moments_keep_their_instant_in_another_unit_or_zone() -> None:
+    moment = datetime(2024, 1, 1, 10, tzinfo=UTC)
+    source = pl.Datetime("us", "UTC")
+    (found,) = run(pl.Datetime("ms", "America/Toronto"), [moment], source)
+    assert found == moment
+    assert run(pl.Datetime("ms"), [datetime(2024, 1, 1, 0, 0, 0, 1)], pl.Datetime("us")) == [
+        "REJECTED"
+    ]
+    far = datetime(2500, 1, 1)
+    assert run(pl.Datetime("ns"), [far], pl.Datetime("us")) == ["REJECTED"]
+    assert run(pl.Date(), [datetime(2024, 1, 1, 1)], pl.Datetime("us")) == ["REJECTED"]
+
+
+@pytest.mark.parametrize(
+    ("source", "value", "text"),
+    [
+        (pl.Boolean(), True, "true"),
+        (pl.Date(), date(2024, 1, 1), "2024-01-01"),
+        (pl.Int64(), -5, "-5"),
+        (pl.Enum(["x"]), "x", "x"),
+    ],
+)
+def test_most_types_have_a_text(source: pl.DataType, value: Any, text: str) -> None:
+    assert run(pl.String(), [value], source) == [text]

@@ -161,7 +161,7 @@ def test_columns_of_our_names_need_another(engine: PipelineEngine, folder: Path)
     write_csv(folder / "p.csv", [["_layer", "b"], ["1", "2"]])
     for read, said in (
         (None, "rename={'_layer': 'source_layer'}"),
-        (ReadOptions(rename={"_layer": "_batch_id"}), "'_batch_id', which is a provenance"),
+        (ReadOptions(rename={"_layer": "_batch_id"}), "'_batch_id', a name that jobforge"),
         (ReadOptions(rename={"_layer": "b"}), "two columns would be called 'b'"),
         (ReadOptions(rename={"x": "y", "_layer": "z"}), "has no column 'x'"),
     ):

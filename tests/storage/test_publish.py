@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 
-from jobforge.errors import DataRootError, WriteError
+from jobforge.errors import DataRootError, PublishConflictError, WriteError
 from jobforge.storage import publish
-from jobforge.storage.paths import batch_file, relative_to_root
+from jobforge.storage.locks import folder_lock
+from jobforge.storage.paths import batch_files, relative_to_root
 from jobforge.storage.publish import Publication, publish_text, scratch_folder
 from support import files_below
 
@@ -98,13 +100,46 @@ def test_scratch_is_removed_after_an_interrupt(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_path_is_never_used_twice(tmp_path: Path) -> None:
+def test_paths_of_one_promote_share_their_number(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
     names = []
-    for _ in range(3):
-        path = batch_file(tmp_path, "b")
-        names.append(path.name)
-        path.touch()
-    assert names == ["b.parquet", "b.2.parquet", "b.3.parquet"]
+    for folder in ("a", "b", "a"):
+        paths = batch_files([tmp_path / "a", tmp_path / "b"], "x")
+        names.append([path.name for path in paths])
+        (tmp_path / folder / paths[0].name).touch()
+    assert names == [["x.parquet"] * 2, ["x.2.parquet"] * 2, ["x.3.parquet"] * 2]
+
+
+def test_a_file_that_is_there_is_never_replaced_unasked(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    with Publication() as publication:
+        publication.reserve(target).write_text("late")
+        target.write_text("first")
+        with pytest.raises(PublishConflictError, match="meanwhile"):
+            publication.commit()
+    assert target.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_lock_is_waited_for_and_leaves_nothing(tmp_path: Path) -> None:
+    seen: list[str] = []
+    started = threading.Event()
+
+    def other() -> None:
+        started.set()
+        with folder_lock(tmp_path / "locked"):
+            seen.append("other")
+
+    with folder_lock(tmp_path / "locked"):
+        thread = threading.Thread(target=other)
+        thread.start()
+        started.wait()
+        thread.join(timeout=0.05)
+        seen.append("first")
+    thread.join()
+    assert seen == ["first", "other"]
+    assert list((tmp_path / "locked").iterdir()) == []
 
 
 def test_records_name_files_below_the_root(tmp_path: Path) -> None:

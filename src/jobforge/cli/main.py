@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -56,6 +57,10 @@ def _main(
 
 def main() -> None:
     """Run the command line; the entry point of the installed script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a letter gets its code, not an error.
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except JobforgeError as error:

@@ -5,10 +5,14 @@ Results go to standard output, everything else to standard error.
 
 from __future__ import annotations
 
+import base64
+import datetime as dt
 import json
+import math
 import sys
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,7 +20,12 @@ from rich.table import Table
 from rich.text import Text
 
 from jobforge.cli.exit_codes import as_record
-from jobforge.errors import JobforgeError
+from jobforge.errors import InvalidConfigError, JobforgeError
+from jobforge.pipeline.config import PipelineConfig
+
+_WIDE = 100_000
+_NARROWEST = 12
+"""Characters that a column of a table needs to be of use on a terminal."""
 
 
 class Output:
@@ -28,12 +37,15 @@ class Output:
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
-        self.console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+        # Off a terminal nothing is cut or wrapped: the next program reads whole lines.
+        self.wide = sys.stdout is None or not sys.stdout.isatty()
+        self.console = Console(highlight=False, width=_WIDE if self.wide else None)
         self.errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def record(self, value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
         """Print a result as JSON; non-ASCII text stays readable."""
-        sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+        text = json.dumps(_finite(value), ensure_ascii=False, indent=2, default=_plain)
+        sys.stdout.write(text + "\n")
 
     def line(self, text: str) -> None:
         """Print a line of text as it is."""
@@ -41,13 +53,19 @@ class Output:
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Print a table; every cell as it is, whole numbers to the right."""
+        shown = len(columns)
+        if not self.wide:
+            shown = max(1, min(shown, self.console.width // _NARROWEST))
         table = Table(title=escape(title) if title else None, title_justify="left", box=None)
-        for position, name in enumerate(columns):
+        for position, name in enumerate(columns[:shown]):
             numeric = bool(rows) and all(isinstance(row[position], int) for row in rows)
-            table.add_column(escape(name), justify="right" if numeric else "left")
+            justify: Literal["left", "right"] = "right" if numeric else "left"
+            table.add_column(Text(name), justify=justify, no_wrap=self.wide)
         for row in rows:
-            table.add_row(*(Text(_cell(value)) for value in row))
+            table.add_row(*(Text(_cell(value)) for value in row[:shown]))
         self.console.print(table)
+        if shown < len(columns):
+            self.line(f"and {len(columns) - shown} more columns: use --json, or a wider terminal")
 
     def failure(self, error: JobforgeError) -> None:
         """Say what went wrong, where, and what to do."""
@@ -65,12 +83,43 @@ def _cell(value: object) -> str:
     return str(value)
 
 
-_current = Output()
+def _finite(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
+    """NaN and the infinities, which JSON does not have, as text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(entry) for entry in value]
+    return value
+
+
+def _plain(value: object) -> str:
+    """Values that JSON has no form for: times in ISO 8601, bytes in Base64."""
+    if isinstance(value, (dt.date, dt.time)):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    return str(value)
+
+
+_current: Output | None = None
 
 
 def current() -> Output:
     """The output of this process."""
-    return _current
+    return _current or choose(as_json=False)
+
+
+def config(data_root: str) -> PipelineConfig:
+    """Settings for the data root that the command line names.
+
+    Raises:
+        InvalidConfigError: It is no folder's name.
+    """
+    if not data_root.strip():
+        raise InvalidConfigError("--data-root is empty", hint="name a folder")
+    return PipelineConfig(Path(data_root))
 
 
 def choose(*, as_json: bool) -> Output:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 DataRoot = Annotated[
-    Path, typer.Option("--data-root", help="Folder that holds the layers and the catalog.")
+    str, typer.Option("--data-root", help="Folder that holds the layers and the catalog.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 Files = Annotated[
@@ -33,4 +32,4 @@ Options = Annotated[
     ),
 ]
 
-DEFAULT_ROOT = Path("data")
+DEFAULT_ROOT = "data"

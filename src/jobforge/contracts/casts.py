@@ -12,27 +12,41 @@ Nothing is rounded, cut, wrapped or guessed. For text this means:
 | Enum | one of the categories | anything else |
 
 Zeros at the end of a fraction carry no value and never reject a number.
-From other types a cast is exact where casting back gives the value again.
+
+Other types are cast where that has one meaning: numbers to numbers that are
+equal, dates to the moment at which they begin and back, moments to another
+unit or zone, and most types to their text.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from jobforge.contracts.formats import Format, parse_format
 from jobforge.contracts.schema import Cast
+from jobforge.quality.columns import column as exactly
 
 _INTEGER = r"^[+-]?[0-9]+$"
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _DECIMAL = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)$"
-_FRACTION = r"[.,]([0-9]+)"
 _UNIT_DIGITS = {"ms": 3, "us": 6, "ns": 9}
 # A decimal of at most 15 (Float64) or 6 (Float32) significant digits survives
-# the way into binary and back (DBL_DIG and FLT_DIG of C, ISO/IEC 9899 5.2.4.2.2).
+# the way into binary and back (DBL_DIG and FLT_DIG of C, ISO/IEC 9899
+# 5.2.4.2.2), unless it is so small or large that it leaves the normal range,
+# which takes more characters than these.
 _SAFE_DIGITS = {64: 15, 32: 6}
+_SAFE_LENGTH = 30
+_ISO_DATE = ("%Y-%m-%d",)
+_ISO_TIME = ("%H:%M:%S%.f", "%H:%M")
+_ISO_MOMENT = tuple(f"%Y-%m-%d{mark}{time}" for mark in "T " for time in _ISO_TIME)
+# Nanoseconds since 1970 in 64 bits reach this far.
+_FIRST_NS = pl.datetime(1677, 9, 22, time_unit="us")
+_LAST_NS = pl.datetime(2262, 4, 11, time_unit="us")
 
 
 def exact_cast(column: str, source: pl.DataType, cast: Cast) -> tuple[pl.Expr, pl.Expr]:
@@ -40,37 +54,50 @@ def exact_cast(column: str, source: pl.DataType, cast: Cast) -> tuple[pl.Expr, p
 
     Args:
         column: Name of the column.
-        source: Its type now.
+        source: Its type now; `can_cast` says which ones there are.
         cast: What it is to become.
 
     Returns:
         The new value (null where it was null, a null word, or rejected), and a
         boolean that is never null, true where the value is rejected.
+
+    Raises:
+        InvalidSchemaError: The format does not fit the type.
     """
-    value = pl.col(column)
+    value = exactly(column)
     if cast.null_values and isinstance(source, pl.String):
         value = pl.when(value.is_in(list(cast.null_values))).then(None).otherwise(value)
     if isinstance(source, pl.Null) or source == cast.dtype:
         return value.cast(cast.dtype), pl.lit(value=False)
     if isinstance(source, pl.String):
-        result = _from_text(value, cast)
+        result = _from_text(column, value, cast)
     else:
-        result = _round_trip(value, source, cast.dtype)
-    rejected = value.is_not_null() & result.is_null()
-    return result, rejected
+        result = _from_value(value, source, cast.dtype)
+    return result, value.is_not_null() & result.is_null()
 
 
 def can_cast(source: pl.DataType, target: pl.DataType) -> bool:
-    """Whether there is any exact cast between two types."""
+    """Whether there is an exact cast between two types that has one meaning."""
     if source == target or isinstance(source, (pl.String, pl.Null)):
         return True
-    if source.is_nested() or isinstance(source, (pl.Binary, pl.Duration, pl.Object)):
-        return False
-    try:
-        pl.Series([None], dtype=source).cast(target, strict=False).cast(source, strict=False)
-    except pl.exceptions.PolarsError:
-        return False
-    return True
+    if isinstance(target, pl.String):
+        return not source.is_nested() and not isinstance(
+            source, (pl.Binary, pl.Duration, pl.Object)
+        )
+    numbers = (source.is_numeric() or isinstance(source, pl.Boolean)) and (
+        target.is_numeric() or isinstance(target, pl.Boolean)
+    )
+    words = isinstance(source, (pl.Categorical, pl.Enum)) and isinstance(target, pl.Enum)
+    return numbers or words or _moments(source, target)
+
+
+def _moments(source: pl.DataType, target: pl.DataType) -> bool:
+    """Dates and moments; with and without a time zone are different things."""
+    if isinstance(source, pl.Datetime) and isinstance(target, pl.Datetime):
+        return (source.time_zone is None) == (target.time_zone is None)
+    if isinstance(source, pl.Date):
+        return isinstance(target, pl.Datetime) and target.time_zone is None
+    return isinstance(source, pl.Datetime) and not source.time_zone and isinstance(target, pl.Date)
 
 
 def describe(dtype: pl.DataType, form: str | None) -> str:
@@ -78,16 +105,25 @@ def describe(dtype: pl.DataType, form: str | None) -> str:
     return f"{dtype} in the format {form!r}" if form else str(dtype)
 
 
-def _round_trip(value: pl.Expr, source: pl.DataType, target: pl.DataType) -> pl.Expr:
+def _from_value(value: pl.Expr, source: pl.DataType, target: pl.DataType) -> pl.Expr:
+    if isinstance(target, pl.String):
+        return value.cast(pl.String)
+    if isinstance(target, pl.Enum):
+        return value.cast(pl.String).cast(target, strict=False)
+    if isinstance(target, pl.Datetime) and target.time_unit == "ns":
+        known = value.cast(pl.Datetime("us")).is_between(_FIRST_NS, _LAST_NS)
+        value = pl.when(known).then(value)
     result = value.cast(target, strict=False)
     back = result.cast(source, strict=False)
     return pl.when(back.eq_missing(value)).then(result)
 
 
-def _from_text(value: pl.Expr, cast: Cast) -> pl.Expr:
+def _from_text(column: str, value: pl.Expr, cast: Cast) -> pl.Expr:
     dtype = cast.dtype
     if dtype.is_integer():
-        return _matching(value, _INTEGER).cast(dtype, strict=False)
+        # A minus before nothing but zeros is no reason to reject an unsigned zero.
+        text = _matching(value, _INTEGER).str.replace("^-(0+)$", "$1")
+        return text.cast(dtype, strict=False)
     if dtype.is_float():
         return _float(value, dtype)
     if isinstance(dtype, pl.Decimal):
@@ -95,9 +131,17 @@ def _from_text(value: pl.Expr, cast: Cast) -> pl.Expr:
     if isinstance(dtype, pl.Boolean):
         lowered = value.str.to_lowercase()
         return pl.when(lowered.is_in(["true", "false"])).then(lowered == "true")
-    if isinstance(dtype, (pl.Date, pl.Datetime, pl.Time)):
-        return _temporal(value, cast)
+    if dtype.is_temporal():
+        return _temporal(column, value, cast)
     return value.cast(dtype, strict=False)
+
+
+def _temporal(column: str, value: pl.Expr, cast: Cast) -> pl.Expr:
+    if isinstance(cast.dtype, pl.Date):
+        return _by_formats(column, value, cast, _ISO_DATE, _date)
+    if isinstance(cast.dtype, pl.Datetime):
+        return _datetime(column, value, cast, cast.dtype)
+    return _by_formats(column, value, cast, _ISO_TIME, _time)
 
 
 def _matching(value: pl.Expr, pattern: str) -> pl.Expr:
@@ -106,11 +150,14 @@ def _matching(value: pl.Expr, pattern: str) -> pl.Expr:
 
 def _decimal(value: pl.Expr, dtype: pl.Decimal) -> pl.Expr:
     places = value.str.extract(r"\.([0-9]*?)0*$").str.len_bytes().fill_null(0)
-    fits = places <= dtype.scale
     whole = value.str.extract(r"^[+-]?0*([0-9]*)").str.len_bytes().fill_null(0)
-    fits &= whole <= dtype.precision - dtype.scale
+    fits = (places <= dtype.scale) & (whole <= dtype.precision - dtype.scale)
     # Zeros beyond the scale carry no value, and Polars need not see them.
-    text = value.str.replace(r"(\.[0-9]*?)0+$", "$1").str.replace(r"\.$", "")
+    text = (
+        value.str.replace(r"^([+-]?)\.", "${1}0.")
+        .str.replace(r"(\.[0-9]*?)0+$", "$1")
+        .str.replace(r"\.$", "")
+    )
     return pl.when(value.str.contains(_DECIMAL) & fits).then(text).cast(dtype, strict=False)
 
 
@@ -124,7 +171,11 @@ def _float(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     )
     result = number.cast(dtype, strict=False)
     narrow = isinstance(dtype, pl.Float32)
-    plain = (digits <= _SAFE_DIGITS[32 if narrow else 64]) & ~number.str.contains("[eE]")
+    plain = (
+        (digits <= _SAFE_DIGITS[32 if narrow else 64])
+        & (number.str.len_bytes() <= _SAFE_LENGTH)
+        & ~number.str.contains("[eE]")
+    )
     kind = np.float32 if narrow else np.float64
 
     def same(batch: pl.Series) -> pl.Series:
@@ -140,59 +191,70 @@ def _same_number(text: str | None, kind: Any) -> bool:  # noqa: ANN401 - numpy f
     """Whether the shortest form of the nearest float is the number in the text."""
     if text is None:
         return False
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         number = kind(text)
     if not np.isfinite(number):
         return False
+    if not text.lower().partition("e")[0].strip("+-0."):
+        return True
     try:
         return Decimal(text) == Decimal(str(number))
     except InvalidOperation:
         return False
 
 
-def _temporal(value: pl.Expr, cast: Cast) -> pl.Expr:
-    dtype, form = cast.dtype, cast.format
-    sane = _matching(value, r"^\S(.*\S)?$")
-    if "%Y" in form if form else not isinstance(dtype, pl.Time):
-        sane = _matching(sane, "[0-9]{4}")
-    if isinstance(dtype, pl.Date):
-        return sane.str.to_date(form or "%Y-%m-%d", strict=False)
-    digits = sane.str.extract(_FRACTION).str.strip_chars_end("0").str.len_bytes().fill_null(0)
-    if isinstance(dtype, pl.Time):
-        held = pl.when(digits <= _UNIT_DIGITS["ns"]).then(sane)
-        if form is not None:
-            return held.str.to_time(form, strict=False)
-        return pl.coalesce(
-            held.str.to_time("%H:%M:%S%.f", strict=False), held.str.to_time("%H:%M", strict=False)
-        )
-    assert isinstance(dtype, pl.Datetime)  # noqa: S101 - narrows for the type checker
-    held = pl.when(digits <= _UNIT_DIGITS[dtype.time_unit]).then(sane)
-    return _datetime(held, dtype, form)
+def _by_formats(
+    column: str,
+    value: pl.Expr,
+    cast: Cast,
+    usual: tuple[str, ...],
+    parse: Callable[[pl.Expr, Format], pl.Expr],
+) -> pl.Expr:
+    """The value by the declared format, or by the first usual one that the text has."""
+    forms = usual if cast.format is None else (cast.format,)
+    checked = [parse_format(column, form, cast.dtype) for form in forms]
+    return pl.coalesce(parse(_matching(value, form.pattern), form) for form in checked)
 
 
-def _datetime(text: pl.Expr, dtype: pl.Datetime, form: str | None) -> pl.Expr:
-    forms = (
-        [form]
-        if form is not None
-        else [
-            "%Y-%m-%dT%H:%M:%S%.f",
-            "%Y-%m-%d %H:%M:%S%.f",
-            "%Y-%m-%dT%H:%M",
-            "%Y-%m-%d %H:%M",
-        ]
-    )
+def _held(text: pl.Expr, form: Format, digits: int) -> pl.Expr:
+    """Text whose fraction of a second has no digit that the unit cannot hold."""
+    if not form.fraction:
+        return text
+    fraction = text.str.extract(form.pattern).str.strip_chars_end("0")
+    return pl.when(fraction.str.len_bytes().fill_null(0) <= digits).then(text)
+
+
+def _date(text: pl.Expr, form: Format) -> pl.Expr:
+    return text.str.to_date(form.text, strict=False)
+
+
+def _time(text: pl.Expr, form: Format) -> pl.Expr:
+    return _held(text, form, _UNIT_DIGITS["ns"]).str.to_time(form.text, strict=False)
+
+
+def _datetime(column: str, value: pl.Expr, cast: Cast, dtype: pl.Datetime) -> pl.Expr:
     zone, unit = dtype.time_zone, dtype.time_unit
-    if zone is None:
-        return pl.coalesce(text.str.to_datetime(one, time_unit=unit, strict=False) for one in forms)
-    if form is None:
-        forms = [one + "%#z" for one in forms]
-        text = text.str.replace(r"Z$", "+00:00")
-    if any(mark in forms[0] for mark in ("%z", "%:z", "%#z", "%::z")):
-        found = pl.coalesce(
-            text.str.to_datetime(one, time_unit=unit, time_zone="UTC", strict=False)
-            for one in forms
-        )
-        return found.dt.convert_time_zone(zone)
-    local = pl.coalesce(text.str.to_datetime(one, time_unit=unit, strict=False) for one in forms)
-    # A clock time that a change of the clocks skips or repeats names no one instant.
-    return local.dt.replace_time_zone(zone, ambiguous="null", non_existent="null")
+    usual = _ISO_MOMENT
+    if zone is not None and cast.format is None:
+        usual = tuple(form + mark for form in _ISO_MOMENT for mark in ("%:z", "%z"))
+        value = value.str.replace("Z$", "+00:00")
+
+    def parse(text: pl.Expr, form: Format) -> pl.Expr:
+        held = _held(text, form, _UNIT_DIGITS[unit])
+        if unit == "ns":
+            # Beyond the range of nanoseconds the parser wraps around without a word.
+            coarse = held.str.to_datetime(
+                form.text, time_unit="us", time_zone="UTC" if form.offset else None, strict=False
+            )
+            known = coarse.dt.replace_time_zone(None).is_between(_FIRST_NS, _LAST_NS)
+            held = pl.when(known).then(held)
+        if form.offset:
+            moment = held.str.to_datetime(form.text, time_unit=unit, time_zone="UTC", strict=False)
+            return moment.dt.convert_time_zone(zone or "UTC")
+        local = held.str.to_datetime(form.text, time_unit=unit, strict=False)
+        if zone is None:
+            return local
+        # A clock time that a change of the clocks skips or repeats names no one instant.
+        return local.dt.replace_time_zone(zone, ambiguous="null", non_existent="null")
+
+    return _by_formats(column, value, cast, usual, parse)

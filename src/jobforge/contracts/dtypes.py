@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from typing import Any, cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 
@@ -64,13 +65,34 @@ def parse_dtype(column: str, value: object) -> pl.DataType:
             hint="use one of " + ", ".join(_NAMES),
             column=column,
         )
-    if isinstance(dtype, pl.Decimal) and not 0 <= dtype.scale <= dtype.precision <= MAX_PRECISION:
+    if isinstance(dtype, pl.Decimal) and not _possible(dtype):
         raise InvalidSchemaError(
             f"a decimal with {dtype.precision} digits, {dtype.scale} of them fractional, cannot be",
             hint="Decimal(precision, scale), precision 1 to 38, scale 0 to precision",
             column=column,
         )
+    _check_zone(column, dtype)
     return dtype
+
+
+def _possible(dtype: pl.Decimal) -> bool:
+    digits, scale = dtype.precision, dtype.scale
+    whole = type(digits) is int and type(scale) is int
+    return whole and 1 <= digits <= MAX_PRECISION and 0 <= scale <= digits
+
+
+def _check_zone(column: str, dtype: pl.DataType) -> None:
+    """A zone that the IANA database does not have would fail at the first value."""
+    zone = dtype.time_zone if isinstance(dtype, pl.Datetime) else None
+    try:
+        if zone is not None:
+            ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError) as error:
+        raise InvalidSchemaError(
+            f"there is no time zone {zone!r}",
+            hint="use a name of the IANA database, such as America/Toronto or UTC",
+            column=column,
+        ) from error
 
 
 def _instance(column: str, kind: type[pl.DataType]) -> pl.DataType:
@@ -92,7 +114,7 @@ def _from_text(column: str, text: str) -> object:
     )
     try:
         node = ast.parse(text.strip(), mode="eval").body
-    except SyntaxError as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise wanted from error
     arguments: list[object] = []
     named: dict[str, object] = {}
@@ -100,7 +122,7 @@ def _from_text(column: str, text: str) -> object:
         try:
             arguments = [ast.literal_eval(argument) for argument in node.args]
             named = {str(key.arg): ast.literal_eval(key.value) for key in node.keywords}
-        except ValueError as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise wanted from error
         node = node.func
     if not isinstance(node, ast.Name):
@@ -112,5 +134,5 @@ def _from_text(column: str, text: str) -> object:
         return cast("object", kind)
     try:
         return cast("object", kind(*arguments, **named))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
         raise wanted from error

@@ -11,11 +11,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
 from jobforge.contracts.dtypes import parse_dtype
+from jobforge.contracts.formats import parse_format
 from jobforge.errors import InvalidSchemaError, UnknownColumnError, nearest
 
 KEYS = ("rename", "cast", "null_values", "format")
@@ -28,6 +29,8 @@ class Cast:
     dtype: pl.DataType
     format: str | None = None
     null_values: tuple[str, ...] = ()
+    null_by_name: bool = False
+    """Whether the null words were declared for this column, and not for all."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,10 @@ def parse_schema(schema: object) -> BronzeSchema:
             f"a bronze schema is a dict, not a {type(schema).__name__}",
             hint='{"rename": {"Old": "new"}, "cast": {"new": "Int64"}}',
         )
+    return _parse(schema)
+
+
+def _parse(schema: Mapping[str, object]) -> BronzeSchema:
     for key in schema:
         if key not in KEYS:
             raise InvalidSchemaError(
@@ -126,10 +133,15 @@ def parse_schema(schema: object) -> BronzeSchema:
                     else 'add it to cast, as "String" where it stays text',
                     column=column,
                 )
+    by_name = isinstance(schema.get("null_values"), Mapping)
     casts = {
         column: _cast(column, value, formats.get(column), words.get(column, ()))
         for column, value in types.items()
     }
+    if by_name:
+        casts = {
+            column: replace(cast, null_by_name=column in words) for column, cast in casts.items()
+        }
     return BronzeSchema(rename, casts)
 
 
@@ -145,6 +157,8 @@ def _cast(column: str, value: object, form: str | None, words: tuple[str, ...]) 
             hint="formats are for dates and times",
             column=column,
         )
+    if form is not None:
+        parse_format(column, form, dtype)
     return Cast(dtype, form, words)
 
 

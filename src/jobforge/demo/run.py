@@ -103,7 +103,7 @@ def _rejects(config: PipelineConfig, log: LayerTransitionLog) -> pl.DataFrame:
     """Why each row was kept out, with the record of the source that it came from."""
     reason = pl.col(REASONS).struct
     return (
-        pl.scan_parquet(config.data_root / str(log.quarantine_file))
+        pl.scan_parquet(config.data_root / str(log.quarantine_file), glob=False)
         .explode(REASONS)
         .select(
             pl.col("_source_file").alias("file"),
@@ -118,7 +118,7 @@ def _rejects(config: PipelineConfig, log: LayerTransitionLog) -> pl.DataFrame:
 
 def _by_category(gold_path: Path) -> pl.DataFrame:
     return (
-        pl.scan_parquet(gold_path)
+        pl.scan_parquet(gold_path, glob=False)
         .group_by("broad")
         .agg(
             pl.len().cast(pl.Int64).alias("employees"),

@@ -9,15 +9,17 @@ import polars as pl
 from pydantic import ValidationError
 
 from jobforge.errors import RecordError, TableNotFoundError, nearest
-from jobforge.pipeline.config import PipelineConfig
+from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.models import (
     ColumnMetadata,
     LayerState,
     LayerTransitionLog,
     TableMetadata,
+    check_format,
 )
+from jobforge.storage.locks import folder_lock
 from jobforge.storage.paths import relative_to_root
-from jobforge.storage.publish import publish_text
+from jobforge.storage.publish import make_folder, publish_text
 
 
 def update(
@@ -37,8 +39,7 @@ def update(
         source_columns: For each column, the columns of the layer before it
             that it is known to come from.
     """
-    path = config.catalog_tables_path() / log.domain / f"{log.table}.json"
-    before = _read(path) if path.is_file() else None
+    path = _path(config, log)
     moment = log.completed_at or log.started_at
     columns = tuple(
         ColumnMetadata(
@@ -58,17 +59,36 @@ def update(
         updated_at=moment,
         columns=columns,
     )
-    current = before or TableMetadata(
-        table=log.table, domain=log.domain, created_at=moment, updated_at=moment
-    )
-    changed = current.model_copy(
-        update={
-            "updated_at": moment,
-            "layers": {**current.layers, log.target_layer: state},
-            "source_files": log.source_files,
-        }
-    )
-    publish_text(path, changed.model_dump_json(indent=2) + "\n")
+    with folder_lock(path.parent):
+        current = (_read(path) if path.is_file() else None) or TableMetadata(
+            table=log.table, domain=log.domain, created_at=moment, updated_at=moment
+        )
+        ingested = log.target_layer is Layer.STAGED
+        changed = current.model_copy(
+            update={
+                "updated_at": moment,
+                "layers": {**current.layers, log.target_layer: state},
+                "source_files": log.source_files if ingested else current.source_files,
+            }
+        )
+        publish_text(path, changed.model_dump_json(indent=2) + "\n")
+
+
+def check(config: PipelineConfig, log: LayerTransitionLog) -> None:
+    """Refuse a table record that could not be updated, before anything is published.
+
+    Raises:
+        RecordError: It is damaged, or a newer jobforge wrote it.
+        DataRootError: Its folder cannot be made.
+    """
+    path = _path(config, log)
+    make_folder(path.parent)
+    if path.is_file():
+        _read(path)
+
+
+def _path(config: PipelineConfig, log: LayerTransitionLog) -> Path:
+    return config.catalog_tables_path() / log.domain / f"{log.table}.json"
 
 
 def all_tables(config: PipelineConfig) -> Iterator[TableMetadata]:
@@ -109,8 +129,10 @@ def find_table(config: PipelineConfig, address: str) -> TableMetadata:
 
 def _read(path: Path) -> TableMetadata:
     try:
-        return TableMetadata.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
+        text = path.read_bytes()
+        check_format(path, text)
+        return TableMetadata.model_validate_json(text)
+    except (OSError, ValueError, ValidationError) as error:
         raise RecordError(
             f"the table record {path} cannot be read ({str(error).splitlines()[0]})",
             hint="restore it from a backup, or upgrade jobforge where a newer one wrote it",

@@ -33,13 +33,22 @@ class PipelineConfig:
         InvalidConfigError: The data root is empty or a URI.
     """
 
-    data_root: Path = Path("data")
+    data_root: Path = Path("data")  # text is taken too
     row_numbers: bool = True
 
     def __post_init__(self) -> None:
+        if not isinstance(self.data_root, (str, Path)):
+            raise InvalidConfigError(
+                f"the data root is a {type(self.data_root).__name__}, not a path",
+                hint="PipelineConfig(data_root=Path('data'))",
+            )
+        if not isinstance(self.row_numbers, bool):
+            raise InvalidConfigError(
+                f"row_numbers is {self.row_numbers!r}", hint="use True or False"
+            )
         raw = str(self.data_root)
-        if not raw.strip():
-            raise InvalidConfigError("the data root is empty", hint="name a folder")
+        if not raw.strip() or "\0" in raw:
+            raise InvalidConfigError(f"the data root {raw!r} is no folder", hint="name a folder")
         if "://" in raw or raw.startswith(("s3:/", "gs:/", "az:/")):
             raise InvalidConfigError(
                 f"the data root {raw!r} is a URI", hint="name a folder on a mounted file system"

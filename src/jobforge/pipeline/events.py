@@ -45,6 +45,10 @@ def get_logger() -> FilteringBoundLogger:
         configured: FilteringBoundLogger = structlog.get_logger("jobforge")
         return configured
     chosen = chosen or os.environ.get("JOBFORGE_LOG_FORMAT", "console")
+    if chosen not in FORMATS:
+        raise InvalidConfigError(
+            f"JOBFORGE_LOG_FORMAT is {chosen!r}", hint="use " + " or ".join(FORMATS)
+        )
     processors: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from jobforge.errors import RecordError, TableNotFoundError
+from jobforge.errors import InvalidNameError, RecordError
 from jobforge.pipeline.config import PipelineConfig
-from jobforge.pipeline.models import RECORD_FORMAT, BatchRecord
+from jobforge.pipeline.models import BatchRecord, LayerTransitionLog, SourceInfo, check_format
+from jobforge.storage.locks import folder_lock
 from jobforge.storage.publish import publish_text
 
 _BATCH_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -21,19 +21,51 @@ def record_path(config: PipelineConfig, batch_id: str) -> Path:
     """Where the record of a batch stands.
 
     Raises:
-        TableNotFoundError: The text is no batch id.
+        InvalidNameError: The text is no batch id.
     """
-    if not _BATCH_ID.fullmatch(batch_id):
-        raise TableNotFoundError(
-            f"{batch_id!r} is no batch id", hint="`jobforge history` lists the batches"
-        )
+    check_batch_id(batch_id)
     return config.catalog_lineage_path() / f"{batch_id}.json"
 
 
-def save(config: PipelineConfig, record: BatchRecord) -> None:
-    """Publish a batch record atomically, in place of the one before."""
-    text = record.model_dump_json(indent=2)
-    publish_text(record_path(config, record.batch_id), text + "\n")
+def check_batch_id(batch_id: object) -> None:
+    """Refuse what is no batch id.
+
+    Raises:
+        InvalidNameError: It is not the 36-character text form of a UUID.
+    """
+    if not isinstance(batch_id, str) or not _BATCH_ID.fullmatch(batch_id):
+        raise InvalidNameError(
+            f"{batch_id!r} is no batch id",
+            hint="`jobforge history` lists the batches",
+        )
+
+
+def record_log(
+    config: PipelineConfig, log: LayerTransitionLog, sources: tuple[SourceInfo, ...] = ()
+) -> None:
+    """Put a transition into the record of its batch, in place of what it said before.
+
+    The record is read and written under a lock, so that two transitions of one
+    batch at the same time both stay in it.
+
+    Raises:
+        RecordError: The record is damaged, or a newer jobforge wrote it.
+        InvalidNameError: The batch id belongs to another table.
+    """
+    path = record_path(config, log.batch_id)
+    with folder_lock(path.parent):
+        record = load(config, log.batch_id) or BatchRecord(
+            batch_id=log.batch_id, table=log.table, domain=log.domain, created_at=log.started_at
+        )
+        if (record.table, record.domain) != (log.table, log.domain):
+            raise InvalidNameError(
+                f"the batch {log.batch_id} is one of {record.domain}/{record.table}",
+                hint="use another batch id; a batch belongs to one table",
+                table=log.table,
+            )
+        if sources:
+            record = record.model_copy(update={"sources": sources})
+        publish_text(path, record.with_log(log).model_dump_json(indent=2) + "\n")
 
 
 def load(config: PipelineConfig, batch_id: str) -> BatchRecord | None:
@@ -59,15 +91,9 @@ def all_records(config: PipelineConfig) -> Iterator[BatchRecord]:
 
 def _read(path: Path) -> BatchRecord:
     try:
-        raw = json.loads(path.read_bytes())
-        version = raw.get("format_version") if isinstance(raw, dict) else None
-        if isinstance(version, int) and version > RECORD_FORMAT:
-            raise RecordError(
-                f"{path} has record format {version}, and this jobforge reads up to "
-                f"{RECORD_FORMAT}",
-                hint="upgrade jobforge",
-            )
-        return BatchRecord.model_validate_json(path.read_bytes())
+        text = path.read_bytes()
+        check_format(path, text)
+        return BatchRecord.model_validate_json(text)
     except (OSError, ValueError, ValidationError) as error:
         raise RecordError(
             f"the batch record {path} cannot be read ({str(error).splitlines()[0]})",

@@ -7,11 +7,14 @@ business, lineage, governance.
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeInt
 
+from jobforge.errors import RecordError
 from jobforge.pipeline.config import Layer
 from jobforge.quality.account import RowAccount
 
@@ -234,3 +237,19 @@ class TableMetadata(Record):
     """Names of the source files of the batch that was ingested last."""
     retention: str | None = None
     classification: str | None = None
+
+
+def check_format(path: Path, text: bytes) -> None:
+    """Refuse a record of a newer jobforge by name.
+
+    Raises:
+        RecordError: It is one.
+        ValueError: The text is no JSON.
+    """
+    raw = json.loads(text)
+    version = raw.get("format_version") if isinstance(raw, dict) else None
+    if isinstance(version, int) and version > RECORD_FORMAT:
+        raise RecordError(
+            f"{path} has record format {version}, and this jobforge reads up to {RECORD_FORMAT}",
+            hint="upgrade jobforge",
+        )

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 import polars as pl
 from polars import selectors as cs
 
+from jobforge.quality.columns import columns
+
 SOURCE_ROW = "_source_row"
 SOURCE_FILE = "_source_file"
 INGESTED_AT = "_ingested_at"
@@ -89,4 +91,5 @@ def data_columns(names: list[str]) -> list[str]:
 
 def provenance_last(df: pl.LazyFrame, names: list[str]) -> pl.LazyFrame:
     """The frame with its provenance columns at the end, in their fixed order."""
-    return df.select([*data_columns(names), *(name for name in PROVENANCE_DTYPES if name in names)])
+    ours = [name for name in PROVENANCE_DTYPES if name in names]
+    return df.select(columns([*data_columns(names), *ours]))

@@ -42,7 +42,8 @@ def resolve_steps(transforms: Sequence[Transform] | None, place: Place) -> tuple
     """
     if transforms is None:
         return ()
-    if callable(transforms) or isinstance(transforms, (str, bytes)):
+    # Not any iterable: a generator that was looked at once would be empty when it counts.
+    if not isinstance(transforms, (list, tuple)):
         raise InvalidTransformError(
             f"transforms is a {type(transforms).__name__}, not a list",
             hint="pass a list of functions: [tidy, deduplicate]",
@@ -62,6 +63,8 @@ def resolve_steps(transforms: Sequence[Transform] | None, place: Place) -> tuple
         base = plain_name(function)
         seen[base] += 1
         name = base if seen[base] == 1 else f"{base}#{seen[base]}"
+        while name in (step.name for step in steps):
+            name += "_"
         steps.append(Step(name, function, fingerprint(function, name)))
     return tuple(steps)
 

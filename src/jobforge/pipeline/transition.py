@@ -8,6 +8,7 @@ outcome whatever happens.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import uuid
@@ -24,7 +25,6 @@ from jobforge.pipeline import catalog, events, lineage
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.footer import Footer
 from jobforge.pipeline.models import (
-    BatchRecord,
     ErrorRecord,
     InputRef,
     LayerTransitionLog,
@@ -36,7 +36,7 @@ from jobforge.pipeline.models import (
     Worker,
 )
 from jobforge.quality.account import RowAccount
-from jobforge.storage.paths import batch_file, relative_to_root
+from jobforge.storage.paths import batch_files, relative_to_root
 from jobforge.storage.publish import Publication, scratch_folder
 
 Clock = Callable[[], datetime]
@@ -94,7 +94,8 @@ class Work:
         judge: Called with what was written, before it becomes visible.
         rejects: Rows for quarantine.
         probes: Small frames to compute in the same pass.
-        locate: Called when computing failed, to name the step that is to blame.
+        locate: Called when computing failed, to name the step that is to blame; None
+            where it is none of them.
         sources: The source files, where this is an ingest.
         source_columns: Column lineage, where it is known exactly.
     """
@@ -104,7 +105,7 @@ class Work:
     judge: Callable[[Written], Verdict]
     rejects: pl.LazyFrame | None = None
     probes: tuple[pl.LazyFrame, ...] = ()
-    locate: Callable[[BaseException], JobforgeError] | None = None
+    locate: Callable[[BaseException], JobforgeError | None] | None = None
     sources: Callable[[], tuple[SourceInfo, ...]] = tuple
     source_columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -156,12 +157,7 @@ class Transition:
             jobforge_version=__version__,
             polars_version=pl.__version__,
         )
-        self._record = lineage.load(config, move.batch_id) or BatchRecord(
-            batch_id=move.batch_id,
-            table=move.table,
-            domain=move.domain,
-            created_at=self.started_at,
-        )
+        self._sources: tuple[SourceInfo, ...] = ()
 
     def run(self, plan: Callable[[Path], Work]) -> Outcome:
         """Carry the transition out.
@@ -174,26 +170,24 @@ class Transition:
             JobforgeError: The work was refused or failed. Nothing new is
                 visible in the target layer, and the record says why.
         """
-        logger = events.get_logger()
-        about = {
-            "batch": self.move.batch_id,
-            "table": f"{self.move.domain}/{self.move.table}",
-            "layer": str(self.move.target_layer),
-        }
         self._save()
         try:
             outcome = self._publish(plan)
+        except JobforgeError as error:
+            self._failed(error, error)
+            raise
+        except Exception as error:
+            # Nothing but errors of ours reaches a user; what was raised stays as the cause.
+            wrapped = _unexpected(error)
+            self._failed(error, wrapped)
+            raise wrapped from error
         except BaseException as error:
-            self._failed(error)
-            code = error.code if isinstance(error, JobforgeError) else type(error).__name__
-            # No traceback: the error itself goes to the caller.
-            logger.error("transition.failed", **about, error=code)  # noqa: TRY400 - see above
+            self._failed(error, None)
             raise
         log = outcome.log
         seconds = (self._finished() - self.started_at).total_seconds()
-        logger.info(
+        self._tell(
             "transition.finished",
-            **about,
             rows_in=log.row_count_in,
             rows_out=log.row_count_out,
             status=str(log.status),
@@ -201,11 +195,24 @@ class Transition:
         )
         return outcome
 
+    def _tell(self, event: str, *, failed: bool = False, **more: object) -> None:
+        """Log an event; a log that cannot be written changes no outcome."""
+        about = {
+            "batch": self.move.batch_id,
+            "table": f"{self.move.domain}/{self.move.table}",
+            "layer": str(self.move.target_layer),
+        }
+        with contextlib.suppress(OSError, ValueError):
+            logger = events.get_logger()
+            (logger.error if failed else logger.info)(event, **about, **more)
+
     def _publish(self, plan: Callable[[Path], Work]) -> Outcome:
         move, config = self.move, self.config
         place = Path(move.domain) / move.table
-        target = batch_file(config.layer_path(move.target_layer) / place, move.batch_id)
-        rejected = batch_file(config.quarantine_path() / move.target_layer / place, move.batch_id)
+        layer = move.target_layer
+        folders = [config.layer_path(layer) / place, config.quarantine_path() / layer / place]
+        target, rejected = batch_files(folders, move.batch_id)
+        catalog.check(config, self._log)
         with (
             Publication() as publication,
             scratch_folder(config.data_root) as scratch,
@@ -215,7 +222,7 @@ class Transition:
             verdict = work.judge(written)
             verdict.account.check()
             self._note(work, verdict)
-            schema = pl.scan_parquet(written.target, glob=False).collect_schema()
+            schema = _checked_schema(work, written)
             if not verdict.account.quarantined:
                 publication.drop(rejected)
             if verdict.refusal is not None:
@@ -231,15 +238,13 @@ class Transition:
             status=TransitionStatus.PARTIAL if left else TransitionStatus.SUCCESS,
             completed_at=self._finished(),
         )
-        catalog.update(config, self._log, target, schema, work.source_columns)
         self._save()
+        catalog.update(config, self._log, target, schema, work.source_columns)
         return Outcome(target, self._log)
 
     def _note(self, work: Work, verdict: Verdict) -> None:
         """Take over what is known once the rows were counted, whatever happens next."""
-        sources = work.sources()
-        if sources:
-            self._record = self._record.model_copy(update={"sources": sources})
+        self._sources = work.sources()
         self._set(
             row_count_in=verdict.account.rows_in,
             row_count_out=verdict.account.rows_out,
@@ -247,15 +252,21 @@ class Transition:
             notes=verdict.notes,
         )
 
-    def _failed(self, error: BaseException) -> None:
-        """Record the failure; an error while recording does not hide the first."""
-        if isinstance(error, JobforgeError):
+    def _failed(self, error: BaseException, known: JobforgeError | None) -> None:
+        """Record the failure; an error while recording does not hide the first.
+
+        What was published stays recorded as published.
+        """
+        self._tell("transition.failed", failed=True, error=known.code if known else repr(error))
+        if self._log.status is not TransitionStatus.RUNNING:
+            return
+        if known is not None:
             entry = ErrorRecord(
-                code=error.code,
-                kind=type(error).__name__,
-                message=error.message,
-                hint=error.hint,
-                place=dict(error.place),
+                code=known.code,
+                kind=type(known).__name__,
+                message=known.message,
+                hint=known.hint,
+                place=dict(known.place),
             )
         else:
             entry = ErrorRecord(
@@ -286,8 +297,7 @@ class Transition:
         self._log = self._log.model_copy(update=values)
 
     def _save(self) -> None:
-        self._record = self._record.with_log(self._log)
-        lineage.save(self.config, self._record)
+        lineage.record_log(self.config, self._log, self._sources)
 
 
 def _write(work: Work, publication: Publication, target: Path, rejected: Path) -> Written:
@@ -314,21 +324,47 @@ def _write(work: Work, publication: Publication, target: Path, rejected: Path) -
     return Written(temp, rows, rejects, results[len(sinks) :])
 
 
+def _checked_schema(work: Work, written: Written) -> pl.Schema:
+    """The columns of the written file, which have to be those of the frame.
+
+    Raises:
+        TransitionError: They are not; nothing is published.
+    """
+    wanted = work.frame.collect_schema()
+    schema = pl.scan_parquet(written.target, glob=False).collect_schema()
+    if list(schema.items()) != list(wanted.items()):
+        other = [name for name in {*schema, *wanted} if schema.get(name) != wanted.get(name)]
+        raise TransitionError(
+            f"the file was written with other columns than it should have: {sorted(other)[:5]}",
+            hint="this is likely a defect of jobforge or Polars: keep the input and report it",
+        )
+    return schema
+
+
 def _sink(frame: pl.LazyFrame, path: Path, metadata: dict[str, str]) -> pl.LazyFrame:
     sink: pl.LazyFrame = frame.sink_parquet(path, compression="zstd", metadata=metadata, lazy=True)
     return sink
 
 
 def _translate(work: Work, error: BaseException) -> JobforgeError:
+    located = work.locate(error) if work.locate is not None else None
+    if located is not None:
+        return located
     first = (str(error).splitlines() or [type(error).__name__])[0]
     if isinstance(error, OSError) or "os error" in first.lower():
         return WriteError(
             f"the layer file could not be written: {first}",
             hint="look at free space and permissions of the data root",
         )
-    if work.locate is not None:
-        return work.locate(error)
     return TransitionError(
         f"Polars could not compute the layer: {first}",
         hint="this is likely a defect of jobforge or Polars: keep the source file and report it",
+    )
+
+
+def _unexpected(error: Exception) -> TransitionError:
+    first = (str(error).splitlines() or [""])[0]
+    return TransitionError(
+        f"unexpected {type(error).__name__}: {first}",
+        hint="this is likely a defect of jobforge: keep the input and report it",
     )

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
+from jobforge.quality.columns import column, free_name
+
 REASONS = "_reasons"
 STEP = "_step"
 REASON_DTYPE = pl.Struct(
@@ -50,7 +52,8 @@ def split(frame: pl.LazyFrame, checks: list[Check], step: str) -> Split:
         checks: At least one.
         step: Name of the step, for `_step` of the rejected rows.
     """
-    flags = [f"__failed_{number}" for number in range(len(checks))]
+    names = frame.collect_schema().names()
+    flags = [free_name(f"__failed_{number}", names) for number in range(len(checks))]
     judged = frame.with_columns(
         check.failed.alias(flag) for check, flag in zip(checks, flags, strict=True)
     ).cache()
@@ -60,7 +63,7 @@ def split(frame: pl.LazyFrame, checks: list[Check], step: str) -> Split:
             pl.struct(
                 pl.lit(check.rule).alias("rule"),
                 pl.lit(check.column).alias("column"),
-                pl.col(check.column).cast(pl.String).alias("value"),
+                column(check.column).cast(pl.String, strict=False).alias("value"),
                 pl.lit(check.reason).alias("reason"),
             )
         )

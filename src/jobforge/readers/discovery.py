@@ -8,7 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobforge.errors import EmptySourceError, SourceNotFoundError, SourceUnreadableError
+from jobforge.errors import (
+    EmptySourceError,
+    JobforgeError,
+    SourceNotFoundError,
+    SourceUnreadableError,
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ def discover(source: Path | str | Sequence[Path | str]) -> Found:
         SourceUnreadableError: A folder holds no file, or one file is named twice.
         EmptySourceError: The list is empty.
     """
-    many = [source] if isinstance(source, (str, Path)) else list(source)
+    many = _listed(source)
     if not many:
         raise EmptySourceError("the list of source files is empty", hint="name at least one file")
     paths = [path for entry in many for path in _expand(entry)]
@@ -57,8 +62,28 @@ def discover(source: Path | str | Sequence[Path | str]) -> Found:
     return Found(tuple(_named(paths)))
 
 
+def _listed(source: object) -> list[Path | str]:
+    entries = [source] if isinstance(source, (str, Path)) else source
+    if not isinstance(entries, Sequence) or not all(isinstance(e, (str, Path)) for e in entries):
+        raise SourceUnreadableError(
+            f"{source!r} is no source", hint="name a file, a folder, a pattern, or a list of files"
+        )
+    return list(entries)
+
+
 def _expand(entry: Path | str) -> list[Path]:
-    path = Path(entry)
+    try:
+        Path(entry).resolve()  # what cannot be resolved cannot be opened either
+        return _expanded(entry, Path(entry))
+    except (OSError, ValueError) as error:
+        if isinstance(error, JobforgeError):
+            raise
+        raise SourceUnreadableError(
+            f"{str(entry)[:200]!r} cannot be looked at: {error}", hint="look at the spelling"
+        ) from error
+
+
+def _expanded(entry: Path | str, path: Path) -> list[Path]:
     if path.is_dir():
         inside = sorted(
             file for file in path.iterdir() if file.is_file() and not file.name.startswith(".")

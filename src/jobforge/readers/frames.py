@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import polars as pl
+from polars import selectors as cs
 from polars.io.plugins import register_io_source
 
 
@@ -22,9 +23,10 @@ def lazy_frames(schema: pl.Schema, batches: Callable[[], Iterator[pl.DataFrame]]
         # What Polars pushes down is not done again by Polars: all three must be heeded.
         left = rows
         for batch in batches():
-            part = batch if columns is None else batch.select(columns)
             if columns == []:
                 part = pl.DataFrame(height=batch.height)  # a select of nothing forgets the rows
+            else:
+                part = batch if columns is None else batch.select(cs.by_name(*columns))
             if left is not None:
                 part = part.head(left)
                 left -= part.height

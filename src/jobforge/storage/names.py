@@ -1,4 +1,4 @@
-"""Names of tables and domains: what is safe as a folder on every system."""
+"""Names of tables and domains: what stays one folder, whatever the name."""
 
 from __future__ import annotations
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from jobforge.errors import NotAJobforgeFileError
 
 
-def batch_file(folder: Path, batch_id: str) -> Path:
-    """The path for the next file of a batch in a folder; a path is never used twice.
+def batch_files(folders: Sequence[Path], batch_id: str) -> list[Path]:
+    """Paths for the next files of a batch, one in each folder, all with one number.
 
     The first is `{batch_id}.parquet`; where a batch is promoted again it is
     `{batch_id}.2.parquet`, then `.3`.
     """
-    path = folder / f"{batch_id}.parquet"
-    attempt = 2
-    while path.exists():
-        path = folder / f"{batch_id}.{attempt}.parquet"
+    attempt = 1
+    while True:
+        name = f"{batch_id}.parquet" if attempt == 1 else f"{batch_id}.{attempt}.parquet"
+        paths = [folder / name for folder in folders]
+        if not any(path.exists() for path in paths):
+            return paths
         attempt += 1
-    return path
 
 
 def relative_to_root(path: Path, root: Path) -> str:
@@ -36,8 +38,14 @@ def existing_file(path: Path | str) -> Path:
     Raises:
         NotAJobforgeFileError: There is none.
     """
-    place = Path(path)
-    if not place.is_file():
+    try:
+        place = Path(path)
+        there = place.is_file()
+    except (OSError, TypeError, ValueError) as error:
+        raise NotAJobforgeFileError(
+            f"{path!r} is no path", hint="pass the path that an earlier step returned"
+        ) from error
+    if not there:
         raise NotAJobforgeFileError(
             f"there is no file {place}" if not place.exists() else f"{place} is no file",
             hint="pass the path that an earlier step returned",

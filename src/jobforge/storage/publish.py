@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from jobforge.errors import DataRootError, WriteError
+from jobforge.errors import DataRootError, PublishConflictError, WriteError
 
 TEMP_SUFFIX = ".tmp"
 
@@ -48,16 +49,16 @@ def make_folder(folder: Path) -> None:
     """
     missing = []
     probe = folder
-    while not probe.exists() and probe != probe.parent:
-        missing.append(probe)
-        probe = probe.parent
     try:
+        while not probe.exists() and probe != probe.parent:
+            missing.append(probe)
+            probe = probe.parent
         folder.mkdir(parents=True, exist_ok=True)
         for made in reversed(missing):
             sync_folder(made.parent)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise DataRootError(
-            f"the folder {folder} cannot be created: {error.strerror or error}",
+            f"the folder {folder} cannot be created: {error}",
             hint="choose a data root where you may write",
         ) from error
 
@@ -73,10 +74,14 @@ class Publication:
     """
 
     def __init__(self) -> None:
-        self._files: list[tuple[Path, Path]] = []
+        self._files: list[tuple[Path, Path, bool]] = []
 
-    def reserve(self, target: Path) -> Path:
+    def reserve(self, target: Path, *, replace: bool = False) -> Path:
         """A unique temporary path in the folder of `target`.
+
+        Args:
+            target: Where the file is to be.
+            replace: Whether it may take the place of a file that is there.
 
         Raises:
             DataRootError: The folder cannot be created or written.
@@ -88,28 +93,28 @@ class Publication:
                 hint="choose a data root where you may write",
             )
         temp = target.with_name(f".{target.name}.{uuid.uuid4().hex}{TEMP_SUFFIX}")
-        self._files.append((temp, target))
+        self._files.append((temp, target, replace))
         return temp
 
     def drop(self, target: Path) -> None:
         """Forget one reserved file and remove what was written to it."""
-        for temp, known in list(self._files):
-            if known == target:
-                temp.unlink(missing_ok=True)
-                self._files.remove((temp, known))
+        for entry in [entry for entry in self._files if entry[1] == target]:
+            entry[0].unlink(missing_ok=True)
+            self._files.remove(entry)
 
     def commit(self) -> None:
         """Sync and rename every reserved file.
 
         Raises:
             WriteError: The operating system refused; what was not renamed is removed.
+            PublishConflictError: A file that may not be replaced is there already.
         """
         try:
-            for temp, _ in self._files:
+            for temp, _, _ in self._files:
                 sync_file(temp)
             while self._files:
-                temp, target = self._files[0]
-                temp.replace(target)
+                temp, target, replace = self._files[0]
+                _put(temp, target, replace=replace)
                 self._files.pop(0)
                 sync_folder(target.parent)
         except OSError as error:
@@ -127,10 +132,32 @@ class Publication:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for temp, _ in self._files:
+        for temp, _, _ in self._files:
             with contextlib.suppress(OSError):
                 temp.unlink(missing_ok=True)
         self._files.clear()
+
+
+def _put(temp: Path, target: Path, *, replace: bool) -> None:
+    """Give a file its name; a file that is there stays unless it may be replaced."""
+    if replace or os.name == "nt":
+        if not replace and target.exists():
+            raise _conflict(target)
+        temp.replace(target)
+        return
+    try:
+        # A link fails where the name is taken; a rename would not.
+        os.link(temp, target)
+    except FileExistsError as error:
+        raise _conflict(target) from error
+    temp.unlink()
+
+
+def _conflict(target: Path) -> PublishConflictError:
+    return PublishConflictError(
+        f"another process has published {target} meanwhile",
+        hint="its file stays; promote again, and a new path is used",
+    )
 
 
 def publish_text(target: Path, text: str) -> None:
@@ -141,7 +168,7 @@ def publish_text(target: Path, text: str) -> None:
         WriteError: The operating system refused the write.
     """
     with Publication() as publication:
-        temp = publication.reserve(target)
+        temp = publication.reserve(target, replace=True)
         try:
             temp.write_text(text, encoding="utf-8")
         except OSError as error:
@@ -163,7 +190,4 @@ def scratch_folder(near: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        if folder.is_dir():
-            for entry in folder.iterdir():
-                entry.unlink(missing_ok=True)
-            folder.rmdir()
+        shutil.rmtree(folder, ignore_errors=True)

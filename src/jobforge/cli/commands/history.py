@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-import jobforge
 from jobforge.cli import output, parameters
 
 TableArgument = Annotated[
@@ -29,7 +28,7 @@ def history(
     from jobforge.cli.accounts import what_happened
     from jobforge.pipeline import query
 
-    records = query.history(jobforge.PipelineConfig(data_root), table)
+    records = query.history(output.config(data_root), table)
     if as_json:
         out.record([record.model_dump(mode="json") for record in records])
         return

@@ -31,7 +31,7 @@ def ingest(
     from jobforge.readers.parse import parse_options
 
     read = parse_options(files[0], file_format, options or [])
-    config = jobforge.PipelineConfig(data_root)
+    config = output.config(data_root)
     with progress_bar() as progress:
         engine = jobforge.PipelineEngine(config, progress=progress)
         if every_sheet := isinstance(read, ExcelOptions) and read.sheet == EVERY_SHEET:

@@ -41,7 +41,7 @@ def run(
 
     declared = _schema(schema)
     read = parse_options(files[0], file_format, options or [])
-    config = jobforge.PipelineConfig(data_root)
+    config = output.config(data_root)
     with progress_bar() as progress:
         engine = jobforge.PipelineEngine(config, progress=progress)
         result = engine.run_full_pipeline(files, table, domain, declared, read=read)
@@ -52,7 +52,19 @@ def run(
         return
     from jobforge.cli.accounts import show_logs
 
-    show_logs(out, f"{domain}/{table}, batch {result['batch_id']}", result["logs"], data_root)
+    show_logs(
+        out, f"{domain}/{table}, batch {result['batch_id']}", result["logs"], config.data_root
+    )
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys are all different; JSON readers keep the last of two in silence."""
+    for number, (key, _) in enumerate(pairs):
+        if key in (other for other, _ in pairs[:number]):
+            raise InvalidSchemaError(
+                f"the schema file names {key!r} twice", hint="name each key once"
+            )
+    return dict(pairs)
 
 
 def _schema(path: Path | None) -> dict[str, Any] | None:
@@ -60,7 +72,7 @@ def _schema(path: Path | None) -> dict[str, Any] | None:
         return None
     hint = 'a schema file holds {"rename": {...}, "cast": {...}}'
     try:
-        declared = json.loads(path.read_text(encoding="utf-8"))
+        declared = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
     except json.JSONDecodeError as error:
         raise InvalidSchemaError(
             f"{path} is not JSON: {error.msg}", hint=hint, line=error.lineno, column=error.colno

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-import jobforge
 from jobforge.cli import output, parameters
 
 LayerOption = Annotated[
@@ -33,7 +32,7 @@ def show(
     from jobforge.pipeline.config import parse_layer
 
     chosen = parse_layer(layer) if layer is not None else None
-    found, state, frame = query.current(jobforge.PipelineConfig(data_root), table, chosen)
+    found, state, frame = query.current(output.config(data_root), table, chosen)
     head = query.first_rows(frame, rows)
     if as_json:
         out.record(

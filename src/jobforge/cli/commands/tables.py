@@ -18,7 +18,7 @@ def tables(
     out = output.choose(as_json=as_json)
     from jobforge.pipeline import query
 
-    found = query.tables(jobforge.PipelineConfig(data_root))
+    found = query.tables(output.config(data_root))
     if as_json:
         out.record([table.model_dump(mode="json") for table in found])
         return

@@ -22,12 +22,11 @@ from jobforge.pipeline.provenance import (
 )
 from jobforge.pipeline.transition import Outcome, Transition, Verdict, Work, Written
 from jobforge.quality.account import RowAccount
-from jobforge.quality.quarantine import Check, count_by_first_reason, split
+from jobforge.quality.columns import column, columns, free_name
+from jobforge.quality.quarantine import REASONS, STEP, Check, count_by_first_reason, split
 
 Schema = BronzeSchema | Mapping[str, Any]
 """What bronze is told to do; see `jobforge.contracts.schema`."""
-
-_CAST_TO = "__cast_{}"
 
 
 class BronzeLayer(LayerBase):
@@ -71,18 +70,20 @@ class BronzeLayer(LayerBase):
     def _work(self, opened: LayerFile, schema: Schema | None, transition: Transition) -> Work:
         declared = parse_schema(schema)
         types = opened.frame.collect_schema()
-        columns = data_columns(types.names())
-        declared.check_against(columns, tuple(PROVENANCE_DTYPES))
-        originals = {declared.rename.get(old, old): old for old in columns}
-        checks, values = _casts(declared, originals, types)
+        names = data_columns(types.names())
+        declared.check_against(names, (*PROVENANCE_DTYPES, REASONS, STEP))
+        originals = {declared.rename.get(old, old): old for old in names}
+        places = {new: free_name(f"__cast_{new}", types) for new in declared.casts}
+        checks, values = _casts(declared, originals, types, places)
         rejects = None
         frame = opened.frame
         if checks:
             parted = split(frame.with_columns(values), checks, "cast")
             frame = parted.good
-            rejects = move(parted.bad.drop(_temporary(declared)), self.name, transition.started_at)
+            bad = parted.bad.drop(columns(places.values()))
+            rejects = move(bad, self.name, transition.started_at)
             rejects = provenance_last(rejects, rejects.collect_schema().names())
-        finished = _renamed(frame, declared, originals)
+        finished = _renamed(frame, originals, places)
         finished = move(finished, self.name, transition.started_at)
         finished = provenance_last(finished, finished.collect_schema().names())
         return Work(
@@ -95,7 +96,7 @@ class BronzeLayer(LayerBase):
 
 
 def _casts(
-    declared: BronzeSchema, originals: dict[str, str], types: pl.Schema
+    declared: BronzeSchema, originals: dict[str, str], types: pl.Schema, places: dict[str, str]
 ) -> tuple[list[Check], list[pl.Expr]]:
     """For each cast the check that can reject a row, and the value under a name of its own."""
     checks, values = [], []
@@ -108,6 +109,12 @@ def _casts(
                 hint="leave the column as it is, or cast it in silver",
                 column=new,
             )
+        if cast.null_by_name and not isinstance(source, pl.String):
+            raise InvalidSchemaError(
+                f"null_values: the column is {source}, and words are for text",
+                hint="turn values into null in silver",
+                column=new,
+            )
         value, failed = exact_cast(old, source, cast)
         checks.append(
             Check(
@@ -117,24 +124,17 @@ def _casts(
                 reason=f"is no {describe(cast.dtype, cast.format)}",
             )
         )
-        values.append(value.alias(_CAST_TO.format(new)))
+        values.append(value.alias(places[new]))
     return checks, values
 
 
-def _temporary(declared: BronzeSchema) -> list[str]:
-    return [_CAST_TO.format(new) for new in declared.casts]
-
-
 def _renamed(
-    frame: pl.LazyFrame, declared: BronzeSchema, originals: dict[str, str]
+    frame: pl.LazyFrame, originals: dict[str, str], places: dict[str, str]
 ) -> pl.LazyFrame:
     """Data columns under their new names, cast values in place of the originals."""
-    columns = [
-        pl.col(_CAST_TO.format(new) if new in declared.casts else old).alias(new)
-        for new, old in originals.items()
-    ]
+    data = [column(places.get(new, old)).alias(new) for new, old in originals.items()]
     kept = [name for name in frame.collect_schema().names() if name in PROVENANCE_DTYPES]
-    return frame.select(*columns, *kept)
+    return frame.select(*data, columns(kept))
 
 
 def _judge(opened: LayerFile, written: Written) -> Verdict:

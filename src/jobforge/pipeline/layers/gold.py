@@ -8,10 +8,12 @@ from typing import ClassVar
 
 import polars as pl
 
+from jobforge.errors import AccountError, RowIdentityError
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.footer import LayerFile
 from jobforge.pipeline.layers.base import LayerBase
-from jobforge.pipeline.layers.guard import ROWS, Guard, Stage, identities
+from jobforge.pipeline.layers.guard import Guard, Stage
+from jobforge.pipeline.layers.identity import Counts, count_written
 from jobforge.pipeline.models import Note
 from jobforge.pipeline.steps import Place, Step, Transform, resolve_steps
 from jobforge.pipeline.transition import Outcome, Transition, Verdict, Work, Written
@@ -64,25 +66,59 @@ class GoldLayer(LayerBase):
         return transition.run(lambda _: self._work(opened, steps, transition))
 
     def _work(self, opened: LayerFile, steps: tuple[Step, ...], transition: Transition) -> Work:
-        guard = Guard(opened, self.name, transition.started_at)
-        stages = guard.run(steps, lossy=True)
-        last = stages[-1].frame if stages else opened.frame
+        guard = Guard(opened, self.name, transition.started_at, lossy=True)
+        stages = guard.run(steps)
         identified = stages[-1].identified if stages else opened.footer.traceable
 
         def judge(written: Written) -> Verdict:
-            notes = guard.notes(stages, written)
+            counts = guard.counts(stages, written)
+            _check_identities(guard, stages, counts, written)
+            notes = guard.notes(stages, counts)
             if opened.footer.traceable and not identified:
                 loser = next(stage for stage in stages if not stage.identified)
                 notes = (*notes, _lost_note(loser))
-            return Verdict(_account(guard, stages, written), notes)
+            return Verdict(_account(opened, stages, counts), notes)
 
         return Work(
-            guard.finished(last, identified=identified),
+            guard.finished(stages),
             self._footer(opened.footer, traceable=identified),
             judge,
             probes=tuple(stage.probe for stage in stages),
             locate=lambda error: guard.locate(stages, error),
         )
+
+
+def _check_identities(
+    guard: Guard, stages: list[Stage], counts: list[Counts], written: Written
+) -> None:
+    """Refuse rows that name a source record which silver does not have.
+
+    Raises:
+        RowIdentityError: With the first step that made them up.
+        AccountError: The file names other records than the last step gave.
+    """
+    for stage, count in zip(stages, counts, strict=True):
+        if stage.identified and count.different != count.kept:
+            raise RowIdentityError(
+                f"the transform {stage.step.name!r} gives rows of {count.different - count.kept} "
+                "source records that silver does not have",
+                hint="leave _source_file and _source_row alone, or set _source_row to null for "
+                "rows that come from no record",
+                layer=guard.place.layer,
+                table=guard.place.table,
+                step=stage.step.name,
+            )
+    if stages and stages[-1].identified:
+        frame = pl.scan_parquet(written.target, glob=False)
+        found = count_written(frame, guard.key, guard.opened.frame)
+        if (found.different, found.kept) != (counts[-1].different, counts[-1].kept):
+            raise AccountError(
+                f"the last step gave {counts[-1].different} source records, and "
+                f"{found.different} were written",
+                hint="a function whose result changes from run to run can cause this; nothing "
+                "was published",
+                step=stages[-1].step.name,
+            )
 
 
 def _lost_note(stage: Stage) -> Note:
@@ -92,33 +128,27 @@ def _lost_note(stage: Stage) -> Note:
     )
 
 
-def _account(guard: Guard, stages: list[Stage], written: Written) -> RowAccount:
+def _account(opened: LayerFile, stages: list[Stage], counts: list[Counts]) -> RowAccount:
     """Where the rows went, step by step: by identity while rows have one, else by count."""
-    opened = guard.opened
     dropped: dict[str, int] = {}
     generated: dict[str, int] = {}
     aggregated = 0
-    before = different = opened.rows
-    known = opened.frame
-    for position, stage in enumerate(stages):
-        name, last = stage.step.name, position == len(stages) - 1
-        rows = written.rows if last else int(written.probes[position][ROWS].item())
-        lost = 0
-        if stage.identified:
-            frame = pl.scan_parquet(written.target, glob=False) if last else stage.frame
-            found = identities(frame, guard.key, known)
-            lost, different = different - found.kept, found.different
-        elif opened.footer.traceable:
-            # From here on no row can say where it is from: they are all new.
-            aggregated, generated[name] = before, written.rows
-            break
-        grown = rows - before + lost
-        dropped[name] = lost + max(-grown, 0)
-        generated[name] = max(grown, 0)
-        before, known = rows, stage.frame
+    rows = different = opened.rows
+    identified = opened.footer.traceable
+    for stage, count in zip(stages, counts, strict=True):
+        name = stage.step.name
+        if identified and not stage.identified:
+            # No row can say any more where it is from: they are all new.
+            aggregated, generated[name] = rows, count.rows
+        else:
+            lost = different - count.kept if stage.identified else 0
+            grown = count.rows - rows + lost
+            dropped[name] = lost + max(-grown, 0)
+            generated[name] = max(grown, 0)
+        rows, different, identified = count.rows, count.kept, stage.identified
     return RowAccount(
         rows_in=opened.rows,
-        rows_out=written.rows,
+        rows_out=rows,
         dropped=_some(dropped),
         generated=_some(generated),
         aggregated=aggregated,

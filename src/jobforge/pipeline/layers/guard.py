@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 
 import polars as pl
 
-from jobforge.errors import JobforgeError, ProvenanceLostError
+from jobforge.errors import AccountError, JobforgeError, NotAJobforgeFileError, ProvenanceLostError
 from jobforge.pipeline.config import Layer
 from jobforge.pipeline.footer import LayerFile
+from jobforge.pipeline.layers.identity import Counts, count_probe
 from jobforge.pipeline.models import Note
 from jobforge.pipeline.provenance import (
     BATCH_ID,
@@ -22,9 +22,7 @@ from jobforge.pipeline.provenance import (
 )
 from jobforge.pipeline.steps import Place, Step, apply_step, step_error
 from jobforge.pipeline.transition import Written
-
-ROWS = "rows"
-FORGED = "forged"
+from jobforge.quality.columns import columns
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Stage:
     step: Step
     frame: pl.LazyFrame
     probe: pl.LazyFrame
-    """One row: how many rows, and how many had provenance that the step changed."""
+    """One row of `Counts`."""
     dropped: tuple[str, ...]
     """Provenance columns that the step left out and that were put back."""
     identified: bool
@@ -48,27 +46,24 @@ class Guard:
         opened: The input of the layer.
         layer: The layer that is built.
         at: Time of the transition.
+        lossy: Whether a step may lose the identity of the rows (gold).
     """
 
-    def __init__(self, opened: LayerFile, layer: Layer, at: datetime) -> None:
+    def __init__(self, opened: LayerFile, layer: Layer, at: datetime, *, lossy: bool) -> None:
         self.opened = opened
         self.place = Place(layer, opened.footer.table)
         self.at = at
-        names = [source.name for source in opened.footer.sources]
-        self.key = (SOURCE_ROW,) if len(names) == 1 else (SOURCE_FILE, SOURCE_ROW)
+        self.files = [source.name for source in opened.footer.sources]
+        many = len(self.files) > 1
+        self.key = (SOURCE_FILE, SOURCE_ROW) if many else (SOURCE_ROW,)
         """Columns that identify a row within the batch."""
-        self.batch_source = names[0] if len(names) == 1 else _summary(names)
-        self._constants = {
-            **({SOURCE_FILE: names[0]} if len(names) == 1 else {}),
-            BATCH_ID: opened.footer.batch_id,
-        }
+        self._lossy = lossy
+        self._constants = {BATCH_ID: opened.footer.batch_id}
+        if not many:
+            self._constants[SOURCE_FILE] = self.files[0]
 
-    def run(self, steps: tuple[Step, ...], *, lossy: bool) -> list[Stage]:
+    def run(self, steps: tuple[Step, ...]) -> list[Stage]:
         """Apply the steps in order.
-
-        Args:
-            steps: What to apply.
-            lossy: Whether a step may lose the identity of the rows (gold).
 
         Raises:
             TransformError: A step raised, returned no frame or asks for a
@@ -80,61 +75,84 @@ class Guard:
         stages = []
         for step in steps:
             result = apply_step(frame, step, self.place)
-            names = result.collect_schema().names()
-            lost = [name for name in self.key if name not in names]
-            if identified and lost and not lossy:
-                raise self._lost(step, lost)
+            schema = result.collect_schema()
+            lost = self._lost(schema, identified=identified)
+            if lost and not self._lossy:
+                raise self._refused(step, lost)
             identified = identified and not lost
             shared = result.cache()
             frame = self._restored(shared) if identified else shared
-            missing = tuple(name for name in self._constants if name not in names)
-            probe = shared.select(pl.len().alias(ROWS), self._forged(names, identified=identified))
+            missing = tuple(name for name in self._constants if name not in schema)
+            probe = count_probe(
+                shared,
+                self.key if identified else (),
+                self.opened.frame,
+                self._comparable(schema) if identified else {},
+                exact=self._lossy,
+            )
             stages.append(Stage(step, frame, probe, missing if identified else (), identified))
         return stages
 
-    def finished(self, frame: pl.LazyFrame, *, identified: bool) -> pl.LazyFrame:
+    def finished(self, stages: list[Stage]) -> pl.LazyFrame:
         """The end of a layer: provenance complete, typed, and last in the table."""
+        frame = stages[-1].frame if stages else self.opened.frame
+        identified = stages[-1].identified if stages else self.opened.footer.traceable
         names = frame.collect_schema().names()
-        numbered = identified and SOURCE_ROW in names
         own = identified or not self.opened.footer.traceable
         source = (
-            pl.col(SOURCE_FILE)
+            pl.col(SOURCE_FILE).cast(pl.String)
             if own and SOURCE_FILE in names and SOURCE_FILE not in self._constants
-            else pl.lit(self.batch_source, dtype=pl.String).alias(SOURCE_FILE)
+            else pl.lit(_summary(self.files), dtype=pl.String).alias(SOURCE_FILE)
         )
         return frame.select(
-            *(name for name in names if name not in PROVENANCE_DTYPES),
-            *([pl.col(SOURCE_ROW)] if numbered else []),
+            columns(name for name in names if name not in PROVENANCE_DTYPES),
+            *([pl.col(SOURCE_ROW)] if identified else []),
             source,
             pl.lit(self.at, dtype=PROVENANCE_DTYPES[INGESTED_AT]).alias(INGESTED_AT),
             pl.lit(self.opened.footer.batch_id, dtype=pl.String).alias(BATCH_ID),
             pl.lit(self.place.layer.value, dtype=pl.String).alias(LAYER),
         )
 
-    def notes(self, stages: list[Stage], written: Written) -> tuple[Note, ...]:
+    def counts(self, stages: list[Stage], written: Written) -> list[Counts]:
+        """Counts after each step, from the pass that wrote the file, and checked against it.
+
+        Raises:
+            AccountError: The file has other rows than the last step gave.
+        """
+        found = [Counts.of(probe) for probe in written.probes]
+        if stages and found[-1].rows != written.rows:
+            raise AccountError(
+                f"the last step gave {found[-1].rows} rows, and {written.rows} were written",
+                hint="a function whose result changes from run to run (sampling, "
+                "unique(keep='any')) can cause this; nothing was published",
+                layer=self.place.layer,
+                table=self.place.table,
+                step=stages[-1].step.name,
+            )
+        return found
+
+    def notes(self, stages: list[Stage], counts: list[Counts]) -> tuple[Note, ...]:
         """What was put right, step by step."""
         found = []
-        for stage, probe in zip(stages, written.probes, strict=True):
-            name = stage.step.name
+        for stage, count in zip(stages, counts, strict=True):
             if stage.dropped:
-                found.append(
-                    Note(
-                        topic="provenance",
-                        text=f"{name} dropped {', '.join(stage.dropped)}: restored",
-                    )
-                )
-            forged = int(probe[FORGED].item())
-            if forged:
-                found.append(
-                    Note(
-                        topic="provenance",
-                        text=f"{name} changed provenance of {forged} rows: restored",
-                    )
-                )
+                text = f"{stage.step.name} dropped {', '.join(stage.dropped)}: restored"
+                found.append(Note(topic="provenance", text=text))
+            if stage.identified and count.forged:
+                text = f"{stage.step.name} changed provenance of {count.forged} rows: restored"
+                found.append(Note(topic="provenance", text=text))
         return tuple(found)
 
-    def locate(self, stages: list[Stage], error: BaseException) -> JobforgeError:
-        """Name the step that fails when the frames are computed."""
+    def locate(self, stages: list[Stage], error: BaseException) -> JobforgeError | None:
+        """Name what fails when the frames are computed: the input, a step, or none of them."""
+        try:
+            self.opened.frame.collect(engine="streaming")
+        except (Exception, pl.exceptions.PanicException) as found:  # noqa: BLE001 - damage has many names
+            return NotAJobforgeFileError(
+                f"{self.opened.path} cannot be read: {(str(found).splitlines() or [''])[0]}",
+                hint="the file is damaged; make it again from the layer before",
+                table=self.place.table,
+            )
         before = self.opened.frame
         for stage in stages:
             try:
@@ -142,11 +160,30 @@ class Guard:
             except (Exception, pl.exceptions.PanicException) as found:  # noqa: BLE001 - any error of a user's function
                 return step_error(stage.step, self.place, found, before)
             before = stage.frame
-        if stages:
+        if stages and not isinstance(error, OSError):
             return step_error(stages[-1].step, self.place, error, before)
-        return JobforgeError(str(error))
+        return None
 
-    def _lost(self, step: Step, lost: list[str]) -> ProvenanceLostError:
+    def _comparable(self, schema: pl.Schema) -> dict[str, str]:
+        """Provenance columns that a step left in place, and the value that each should have."""
+        return {
+            name: value
+            for name, value in self._constants.items()
+            if name in schema and not schema[name].is_nested()
+        }
+
+    def _lost(self, schema: pl.Schema, *, identified: bool) -> list[str]:
+        """Columns of the identity that a step lost."""
+        if not identified:
+            # Without row numbers the file is all that a row can name.
+            needed = () if SOURCE_FILE in self._constants or self._lossy else (SOURCE_FILE,)
+            return [name for name in needed if schema.get(name) != pl.String]
+        kept = schema.get(SOURCE_ROW)
+        lost = [name for name in self.key if name not in schema]
+        numbers = kept is not None and (kept.is_integer() or kept == pl.Null)
+        return lost if numbers or SOURCE_ROW in lost else [*lost, SOURCE_ROW]
+
+    def _refused(self, step: Step, lost: list[str]) -> ProvenanceLostError:
         return ProvenanceLostError(
             f"the transform {step.name!r} lost {', '.join(lost)}, which identifies each row",
             hint='keep the provenance columns: lf.select("id", "name", jobforge.PROVENANCE); '
@@ -157,55 +194,21 @@ class Guard:
         )
 
     def _restored(self, frame: pl.LazyFrame) -> pl.LazyFrame:
-        fixed = [
-            pl.lit(value, dtype=pl.String).alias(name) for name, value in self._constants.items()
-        ]
+        file = (
+            pl.lit(self._constants[SOURCE_FILE], dtype=pl.String).alias(SOURCE_FILE)
+            if SOURCE_FILE in self._constants
+            else pl.col(SOURCE_FILE).cast(pl.String)
+        )
         return frame.with_columns(
-            *fixed,
+            file,
+            pl.lit(self._constants[BATCH_ID], dtype=pl.String).alias(BATCH_ID),
             pl.col(SOURCE_ROW).cast(PROVENANCE_DTYPES[SOURCE_ROW]),
             pl.lit(self.at, dtype=PROVENANCE_DTYPES[INGESTED_AT]).alias(INGESTED_AT),
             pl.lit(self.place.layer.value, dtype=pl.String).alias(LAYER),
         )
-
-    def _forged(self, names: list[str], *, identified: bool) -> pl.Expr:
-        present = [name for name in self._constants if name in names] if identified else []
-        if not present:
-            return pl.lit(0, dtype=pl.Int64).alias(FORGED)
-        changed = pl.any_horizontal(
-            pl.col(name).cast(pl.String).ne_missing(pl.lit(self._constants[name]))
-            for name in present
-        )
-        return changed.sum().cast(pl.Int64).alias(FORGED)
 
 
 def _summary(names: list[str], shown: int = 3) -> str:
     """Names of many source files in one short text."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more
-
-
-class Identities(NamedTuple):
-    """Row identities after a step."""
-
-    rows: int
-    different: int
-    """Different identities among them."""
-    kept: int
-    """Different identities that were there before the step."""
-
-
-def identities(frame: pl.LazyFrame, key: tuple[str, ...], known: pl.LazyFrame) -> Identities:
-    """Count the row identities of a frame.
-
-    Args:
-        frame: Rows after a step.
-        key: The columns that identify a row.
-        known: Rows before the step.
-    """
-    ours = frame.select(key)
-    unique = ours.unique()
-    kept = unique.join(known.select(key), on=key, how="semi")
-    counts = pl.collect_all(
-        [part.select(pl.len()) for part in (ours, unique, kept)], engine="streaming"
-    )
-    return Identities(*(int(count.item()) for count in counts))

@@ -12,7 +12,9 @@ from jobforge.errors import RowIdentityError
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.footer import LayerFile
 from jobforge.pipeline.layers.base import LayerBase
-from jobforge.pipeline.layers.guard import ROWS, Guard, Stage, identities
+from jobforge.pipeline.layers.guard import Guard, Stage
+from jobforge.pipeline.layers.identity import Counts, count_written
+from jobforge.pipeline.provenance import SOURCE_FILE
 from jobforge.pipeline.steps import Place, Step, Transform, resolve_steps
 from jobforge.pipeline.transition import Outcome, Transition, Verdict, Work, Written
 from jobforge.quality.account import RowAccount
@@ -64,47 +66,53 @@ class SilverLayer(LayerBase):
         return transition.run(lambda _: self._work(opened, steps, transition))
 
     def _work(self, opened: LayerFile, steps: tuple[Step, ...], transition: Transition) -> Work:
-        guard = Guard(opened, self.name, transition.started_at)
-        stages = guard.run(steps, lossy=False)
-        last = stages[-1].frame if stages else opened.frame
-        traceable = opened.footer.traceable
+        guard = Guard(opened, self.name, transition.started_at, lossy=False)
+        stages = guard.run(steps)
 
         def judge(written: Written) -> Verdict:
-            _check_rows(guard, stages, written)
+            counts = guard.counts(stages, written)
+            _check_rows(guard, stages, counts, written)
             account = RowAccount(
                 rows_in=opened.rows,
                 rows_out=written.rows,
-                dropped=_dropped(opened, stages, written),
+                dropped=_dropped(opened, stages, counts),
             )
-            return Verdict(account, guard.notes(stages, written))
+            return Verdict(account, guard.notes(stages, counts))
 
         return Work(
-            guard.finished(last, identified=traceable),
-            self._footer(opened.footer, traceable=traceable),
+            guard.finished(stages),
+            self._footer(opened.footer, traceable=opened.footer.traceable),
             judge,
             probes=tuple(stage.probe for stage in stages),
             locate=lambda error: guard.locate(stages, error),
         )
 
 
-def _check_rows(guard: Guard, stages: list[Stage], written: Written) -> None:
+def _check_rows(guard: Guard, stages: list[Stage], counts: list[Counts], written: Written) -> None:
     """Refuse rows that silver did not get, or got once and gives twice.
 
     Raises:
         RowIdentityError: With the first step that did it.
     """
-    opened = guard.opened
+    before = guard.opened.rows
+    for stage, count in zip(stages, counts, strict=True):
+        if count.rows > before:
+            raise _mixed(guard, stage.step, count.rows - before)
+        before = count.rows
     if not stages:
         return
-    if not opened.footer.traceable:
-        if written.rows > opened.rows:
-            raise _mixed(guard, stages[-1].step, written.rows - opened.rows)
+    frame = pl.scan_parquet(written.target, glob=False)
+    if not guard.opened.footer.traceable:
+        strangers = frame.filter(~pl.col(SOURCE_FILE).is_in(guard.files))
+        extra = int(strangers.select(pl.len()).collect(engine="streaming").item())
+        if extra:
+            raise _mixed(guard, stages[-1].step, extra)
         return
-    found = identities(pl.scan_parquet(written.target, glob=False), guard.key, opened.frame)
+    found = count_written(frame, guard.key, guard.opened.frame)
     if found.kept == found.rows:
         return
     for stage in stages:
-        there = identities(stage.frame, guard.key, opened.frame)
+        there = count_written(stage.frame, guard.key, guard.opened.frame)
         if there.kept != there.rows:
             raise _mixed(guard, stage.step, there.rows - there.kept)
     raise _mixed(guard, stages[-1].step, found.rows - found.kept)
@@ -112,23 +120,21 @@ def _check_rows(guard: Guard, stages: list[Stage], written: Written) -> None:
 
 def _mixed(guard: Guard, step: Step, extra: int) -> RowIdentityError:
     return RowIdentityError(
-        f"the transform {step.name!r} gives {extra} rows that are new or stand there twice",
-        hint="silver keeps, changes or leaves out rows; joins that multiply, unpivots and "
-        "aggregates belong to gold",
+        f"the transform {step.name!r} gives {extra} rows that are no rows of its input, or "
+        "stand there twice",
+        hint="silver keeps, changes or leaves out rows, and leaves _source_file and _source_row "
+        "alone; joins that multiply, unpivots and aggregates belong to gold",
         layer=guard.place.layer,
         table=guard.place.table,
         step=step.name,
     )
 
 
-def _dropped(opened: LayerFile, stages: list[Stage], written: Written) -> dict[str, int]:
+def _dropped(opened: LayerFile, stages: list[Stage], counts: list[Counts]) -> dict[str, int]:
     """Rows that each step left out, from the row counts after each."""
-    counts = [opened.rows, *(int(probe[ROWS].item()) for probe in written.probes)]
-    if stages:
-        # What was written decides; a result that changes from run to run shows as no balance.
-        counts[-1] = written.rows
+    rows = [opened.rows, *(count.rows for count in counts)]
     left = {
-        stage.step.name: max(before - after, 0)
-        for stage, before, after in zip(stages, counts, counts[1:], strict=False)
+        stage.step.name: before - after
+        for stage, before, after in zip(stages, rows, rows[1:], strict=False)
     }
-    return {name: rows for name, rows in left.items() if rows}
+    return {name: gone for name, gone in left.items() if gone}

@@ -24,6 +24,8 @@ from jobforge.readers.discovery import Found, FoundFile
 from jobforge.readers.registry import read_source
 from jobforge.storage.source import SourceFile
 
+_RESERVED = (*PROVENANCE_DTYPES, REASONS, STEP)
+
 
 @dataclass(frozen=True)
 class Staging:
@@ -101,10 +103,10 @@ def _without_reserved(
                 file=str(entry.path),
             )
     renamed = [rename.get(name, name) for name in own]
-    reserved = [name for name in renamed if name in PROVENANCE_DTYPES]
+    reserved = [name for name in renamed if name in _RESERVED]
     if reserved:
         raise ReservedColumnError(
-            f"the source has a column {reserved[0]!r}, which is a provenance column of jobforge",
+            f"the source has a column {reserved[0]!r}, a name that jobforge keeps for itself",
             hint=f"pass another name for it: rename={{{reserved[0]!r}: 'source{reserved[0]}'}}",
             file=str(entry.path),
             column=reserved[0],

@@ -9,7 +9,8 @@ from typing import ClassVar
 import polars as pl
 
 from jobforge._version import __version__
-from jobforge.errors import SourceError
+from jobforge.errors import InvalidNameError, SourceError
+from jobforge.pipeline import lineage
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.footer import Footer, FooterSource
 from jobforge.pipeline.layers.base import LayerBase
@@ -63,7 +64,7 @@ class StagedLayer(LayerBase):
             SourceError: The source cannot be read exactly.
             StorageError: The data root cannot be written.
         """
-        name = first_name(source_path) if table_name is None else table_name
+        name = _default_name(source_path) if table_name is None else table_name
         return self.run(source_path, config, name, domain, batch_id, read).path
 
     def run(
@@ -80,6 +81,8 @@ class StagedLayer(LayerBase):
         check_name("table", table_name)
         check_name("domain", domain)
         found, refusal = _discovered(source_path)
+        if batch_id is not None:
+            lineage.check_batch_id(batch_id)
         move = Move(
             batch_id=batch_id or generate_batch_id(),
             table=table_name,
@@ -138,7 +141,14 @@ def _discovered(source: Source) -> tuple[Found | None, SourceError]:
         return None, error
 
 
-def first_name(source: Source) -> str:
+def _default_name(source: Source) -> str:
     """A table name from a source: the file's name up to its first dot."""
     first = source if isinstance(source, (str, Path)) else next(iter(source), "")
-    return Path(first).name.split(".")[0]
+    name = Path(first).name.split(".")[0]
+    try:
+        return check_name("table", name)
+    except InvalidNameError as error:
+        raise InvalidNameError(
+            f"the file's name gives no name for a table: {name!r}",
+            hint="name it: ingest(path, config, table_name='...')",
+        ) from error
