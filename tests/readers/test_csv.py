@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from jobforge.errors import JobforgeError, MalformedSourceError, SourceError
 from jobforge.readers.csv import CsvOptions, CsvReader
 from jobforge.readers.csv.structure import inspect
+from jobforge.readers.names import unique_names
 from jobforge.testing import ReaderConformance, Sample
 from oracles import Broken, csv_cells, read, values
 
@@ -163,7 +164,7 @@ def test_the_structure_check_says_the_same_for_every_block_size(
     assert small.sha256 == whole.sha256
     if whole.regular:
         assert small == whole
-        assert whole.records == len(csv_cells("x,y\n" + text))
+        assert whole.records + whole.blank_end == len(csv_cells("x,y\n" + text))
 
 
 @given(st.lists(st.lists(CELLS, min_size=2, max_size=2), min_size=1, max_size=5))
@@ -321,12 +322,99 @@ def test_names_are_made_unique_in_the_documented_way_and_noted(tmp_path: Path) -
         (b"a,b\n", {}, []),
         (b"a,b", {}, []),
         (b"a,b\nNA,null\n", {}, [("NA", "null")]),
+        (
+            b"t\n\xef\xbb\xbfa,b\n1,2\n",
+            {"skip_lines": 1, "header": False},
+            [("\ufeffa", "b"), ("1", "2")],
+        ),
+        (b"\n\na,b\n", {"header": False, "blank_lines": "keep"}, [(None, None)] * 2 + [("a", "b")]),
+        (b"t\ra,b\n1,2\n", {"skip_lines": 1, "header": False}, [("a", "b"), ("1", "2")]),
+        (b"\ra,b\n1,2\n", {"header": False}, [("a", "b"), ("1", "2")]),
+        (b"a,b\n1,2\n\n\r\n\n", {}, [("1", "2")]),
+        (b"a,b\r\n1,2\r\n\r\n", {}, [("1", "2")]),
+        (b"a,b\n1,2\n\n", {"blank_lines": "keep"}, [("1", "2"), (None, None)]),
     ],
 )
 def test_files_of_every_kind(
     tmp_path: Path, data: bytes, options: dict[str, Any], rows: list[tuple[Any, ...]]
 ) -> None:
     assert table_of(tmp_path, data, **options) == rows
+
+
+def test_a_carriage_return_in_a_record_makes_no_record_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"a,b\n1,2\nx\ry,z\n\r5,6\n3,4\n")
+    found = read(path, tmp_path / "s", CsvOptions(bad_rows="quarantine"))
+    assert not isinstance(found, JobforgeError)
+    assert values(found[1]) == [("1", "2"), ("3", "4")]
+    assert found[1]["_source_row"].to_list() == [1, 4]
+    assert found[0].rejects is not None
+    assert found[0].rejects.collect()["_raw"].to_list() == ["x\ry,z", "\r5,6"]
+
+
+def test_the_limit_of_a_record_may_fall_between_the_characters_of_a_line_end(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(b'a\r\n1234567890\r\n5\r\n"x\r\n')
+    found = read(path, tmp_path / "s", CsvOptions(max_record=10, bad_rows="quarantine"))
+    assert not isinstance(found, JobforgeError)
+    assert values(found[1]) == [("5",)]
+    assert found[0].rejected == 2
+
+
+def test_one_short_record_is_a_fault_and_no_other_delimiter(tmp_path: Path) -> None:
+    error = refusal_of(tmp_path, b"a;b\n1;2\n3\n4;5\n")
+    assert error.place["line"] == 3
+
+
+def test_a_mark_that_contradicts_the_encoding_is_refused(tmp_path: Path) -> None:
+    error = refusal_of(tmp_path, "a\n1\n".encode("utf-16"), encoding="utf-16-be")
+    assert "byte order mark of utf-16-le" in str(error)
+
+
+def test_a_folder_called_tilde_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "~").mkdir()
+    (tmp_path / "~" / "r.csv").write_text("a\nhere\n")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "r.csv").write_text("a\nelsewhere\n")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    found = read(Path("~/r.csv"), Path("scratch"))
+    assert not isinstance(found, JobforgeError)
+    assert values(found[1]) == [("here",)]
+
+
+@pytest.mark.parametrize("name", ["bz2", "zst", "gz"])
+def test_what_follows_packed_data_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / f"t.csv.{name}"
+    path.write_bytes(PACKED[name] + b"XYZ" + PACKED[name][3:])
+    assert isinstance(read(path, tmp_path / "s"), MalformedSourceError)
+
+
+def test_a_first_frame_shorter_than_a_byte_order_mark(tmp_path: Path) -> None:
+    for text, cut in ((codecs.BOM_UTF8 + b"a\n1\n", 1), ("a\n1\n".encode("utf-16"), 2)):
+        path = tmp_path / "t.csv.zst"
+        path.write_bytes(zstandard.compress(text[:cut]) + zstandard.compress(text[cut:]))
+        found = read(path, tmp_path / "s")
+        assert not isinstance(found, JobforgeError), found
+        assert found[1].to_dict(as_series=False) == {"a": ["1"]}
+
+
+def test_many_equal_names_are_made_unique_in_a_blink() -> None:
+    names, changes = unique_names(["a"] * 20_000)
+    assert len(set(names)) == 20_000
+    assert len(changes) == 19_999
+
+
+def test_damaged_archives_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv.zip"
+    whole = zipped(one=GOOD)
+    for place in range(len(whole)):
+        for byte in (0, 0x94, 0xFF):
+            path.write_bytes(whole[:place] + bytes([byte]) + whole[place + 1 :])
+            found = read(path, tmp_path / "s")
+            assert isinstance(found, JobforgeError) or values(found[1]) == HOLDS.rows()
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ CELLS = st.one_of(
     st.integers(-(2**53) + 1, 2**53 - 1),
     st.floats(allow_nan=False, allow_infinity=False).filter(lambda x: 0 != abs(x) < 1e300),
     st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=6).filter(
-        lambda t: not t.startswith(("=", "_x")) and t != ""
+        lambda t: not t.startswith(("=", "_x", "#")) and t != ""
     ),
     st.datetimes(dt.datetime(1901, 1, 1), dt.datetime(9999, 1, 1)).map(
         lambda moment: moment.replace(microsecond=0)
@@ -442,6 +442,42 @@ def test_bombs_doctypes_and_damage_are_refused_before_a_parser_sees_them() -> No
     )
     with pytest.raises(MalformedSourceError, match="declares 4,000,000,000 texts"):
         table(texts)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        b'<c r="A2" t="inlineStr"><is><t>x</t></is><v>0</v></c>',
+        b'<c r="A2" t="inlineStr"><is><t>x</t></is><is><t>y</t></is></c>',
+        b'<c r="A2" t="str"><is><t>x</t></is></c>',
+        b'<c r="A2"><v>1</v></c><c r="A2"><v>2</v></c>',
+        b'<c r="A2"><v>1<!-- x -->2</v></c>',
+    ],
+)
+def test_cells_that_libraries_read_differently_are_refused(cells: bytes) -> None:
+    cell = re.compile(rb'<c r="A2".*?</c>')
+    data = rewritten(xlsx(["t"], ["x"]), SHEET1, lambda xml: cell.sub(cells, xml))
+    with pytest.raises(UnsupportedValueError, match="cannot be read reliably") as caught:
+        table(data)
+    assert caught.value.place["cell"] == "A2"
+
+
+@pytest.mark.parametrize("place", [b"XFE2", b"B1048577", b"ZZZZZZ1"])
+def test_cells_beyond_the_end_of_a_sheet_are_refused(place: bytes) -> None:
+    data = rewritten(
+        xlsx(["t"], ["x"]), SHEET1, lambda xml: xml.replace(b'r="A2"', b'r="' + place + b'"')
+    )
+    with pytest.raises(MalformedSourceError, match="beyond what a sheet can have"):
+        table(data)
+
+
+def test_a_year_as_a_header_is_a_year() -> None:
+    assert table(xlsx([2023, 2024.5, "x"], [1, 2, 3])).frame.columns == ["2023", "2024.5", "x"]
+
+
+def test_a_blank_row_of_a_range_without_header_is_a_row() -> None:
+    data = xlsx([None, None], [1, 2], [3, 4])
+    assert rows(data, range="A1:B3", header=False) == [(None, None), (1, 2), (3, 4)]
 
 
 def test_encrypted_workbooks_are_refused() -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobforge import PipelineEngine
 from jobforge.errors import EmptySourceError, InvalidOptionError, JobforgeError, SourceError
 from jobforge.readers.json import JsonOptions, JsonReader, blocks
 from jobforge.readers.json.parse import may_lose_digits
@@ -285,3 +286,34 @@ def test_an_empty_key_gets_a_name_that_is_free(tmp_path: Path) -> None:
     assert not isinstance(found, JobforgeError)
     assert found[1].columns == ["column_1_", "column_1"]
     assert values(found[1]) == [(1, 2)]
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_odd_keys_are_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, small: bool) -> None:
+    if small:
+        monkeypatch.setattr(blocks, "_BLOCK_BYTES", 10)
+    path = tmp_path / "t.json"
+    path.write_bytes(b'{"a":1,"^a$":0.5,"*":"x"}\n{"a":1,"^a$":9007199254740993,"":2}\n')
+    found = read(path, tmp_path / "s")
+    assert not isinstance(found, JobforgeError), found
+    assert found[1].to_dict(as_series=False) == {
+        "a": [1, 1],
+        "^a$": ["0.5", "9007199254740993"],
+        "*": ["x", None],
+        "column_4": [None, 2],
+    }
+
+
+def test_keys_without_end_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.json"
+    path.write_text("".join(f'{{"k{n}":1}}\n' for n in range(8_000)))
+    error = read(path, tmp_path / "s")
+    assert isinstance(error, SourceError)
+    assert "2,000 different keys" in str(error)
+
+
+def test_text_of_different_meaning_is_not_merged(engine: PipelineEngine, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text('{"b":"[1]"}')
+    (tmp_path / "y.json").write_text('{"b":[1]}')
+    with pytest.raises(SourceError, match=r"plain text in x\.json"):
+        engine.ingest([tmp_path / "x.json", tmp_path / "y.json"], "t")

@@ -173,3 +173,26 @@ def test_columns_of_our_names_need_another(engine: PipelineEngine, folder: Path)
     assert ("rename", "_layer is called layer") in [
         (note.topic, note.text) for note in result["log"].notes
     ]
+
+
+def test_links_are_the_files_they_lead_to(engine: PipelineEngine, folder: Path) -> None:
+    (folder / "link.csv").symlink_to(folder / "a.csv")
+    with pytest.raises(JobforgeError, match="named 2 times"):
+        engine.ingest(folder, "t")
+    (folder / "link.csv").unlink()
+    (folder / "dangling.csv").symlink_to(folder / "nothing.csv")
+    with pytest.raises(JobforgeError, match="dangling"):
+        engine.ingest(folder, "t")
+
+
+def test_a_source_row_of_the_source_keeps_its_values(engine: PipelineEngine, folder: Path) -> None:
+    path = folder / "own.csv"
+    path.write_text("_source_row,b\n7,2\n\n8,3\n")
+    read = CsvOptions(rename={"_source_row": "row"})
+    staged = engine.ingest(path, "t", read=read)["staged_path"]
+    assert pl.read_parquet(staged).select("row", "b", "_source_row").rows() == [
+        ("7", "2", 1),
+        ("8", "3", 2),
+    ]
+    with pytest.raises(ReservedColumnError, match="bad records cannot be kept out"):
+        engine.ingest(path, "t", read=read.model_copy(update={"bad_rows": "quarantine"}))

@@ -329,3 +329,35 @@ def test_damaged_files_never_raise_an_error_that_is_not_ours(
             found = read(path, tmp_path / "s")
             if not isinstance(found, JobforgeError):
                 assert found[1].height == found[0].rows
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([[1_700_000_000_123_456_789]], pa.list_(pa.timestamp("ns"), 1)),
+        pa.array([[10**16]], pa.list_(pa.timestamp("ms"), 1)),
+        pa.array([[10**16]], pa.list_(pa.timestamp("ms"))),
+        pa.array([[1_700_000_000_123_456_789, None]], pa.list_(pa.timestamp("ns"))),
+    ],
+)
+def test_int96_inside_other_types_is_exact_or_refused(tmp_path: Path, values: pa.Array) -> None:
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"c": values}), path, use_deprecated_int96_timestamps=True)
+    found = read(path, tmp_path / "s")
+    if isinstance(found, JobforgeError):
+        assert "INT96" in str(found)
+        return
+    scale = {"ms": 1_000_000, "us": 1_000, "ns": 1}
+    mine = found[1].to_arrow()["c"].combine_chunks().values
+    theirs = values.values
+    assert mine.view(pa.int64())[0].as_py() * scale[mine.type.unit] == (
+        theirs.view(pa.int64())[0].as_py() * scale[theirs.type.unit]
+    )
+
+
+def test_a_valid_type_that_cannot_be_converted_is_refused(tmp_path: Path) -> None:
+    kind = pa.map_(pa.int32(), pa.large_list(pa.null()))
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"c": pa.array([[(1, [None, None])]], kind)}), path)
+    found = read(path, tmp_path / "s")
+    assert isinstance(found, JobforgeError) or found[1].height == 1

@@ -18,6 +18,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -72,12 +73,14 @@ def plan_columns(schema: pa.Schema) -> tuple[ColumnPlan, ...]:
         raise UnsupportedValueError(
             "the file has no columns", hint="a table without columns has no rows to keep"
         )
+    seen = Counter(names)
     for name in names:
-        if not name:
+        if not name or "\0" in name:
             raise UnsupportedValueError(
-                "a column has no name", hint="write the file again with a name for each column"
+                "a column has no name, or one with a NUL byte",
+                hint="write the file again with a name for each column",
             )
-        if names.count(name) > 1:
+        if seen[name] > 1:
             raise UnsupportedValueError(
                 f"two columns are called {name!r}",
                 hint="write the file again with different names",
@@ -215,8 +218,13 @@ def to_polars(batch: pa.RecordBatch, plan: tuple[ColumnPlan, ...]) -> pl.DataFra
             ) from error
         columns.append(values)
     names = [step.name for step in plan]
-    # Not from_arrow: it gives a new name to a column without one.
-    return pl.DataFrame(pa.RecordBatch.from_arrays(columns, names=names))
+    try:
+        # Not from_arrow: it gives a new name to a column without one.
+        return pl.DataFrame(pa.RecordBatch.from_arrays(columns, names=names))
+    except (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise UnsupportedValueError(
+            f"the values cannot be kept exactly: {error}", hint="write the file in another form"
+        ) from error
 
 
 def lazy_batches(

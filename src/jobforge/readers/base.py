@@ -105,6 +105,8 @@ class SourceTable:
     notes: tuple[SourceNote, ...] = ()
     rejects: pl.LazyFrame | None = None
     rejected: int = 0
+    encoded: frozenset[str] = frozenset()
+    """Columns of text that stands for something else: JSON text, cells of mixed kinds."""
 
 
 class Reader(Protocol):

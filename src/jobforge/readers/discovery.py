@@ -53,13 +53,36 @@ def discover(source: Path | str | Sequence[Path | str]) -> Found:
     if not many:
         raise EmptySourceError("the list of source files is empty", hint="name at least one file")
     paths = [path for entry in many for path in _expand(entry)]
-    seen = Counter(path.resolve() for path in paths)
-    for path, times in seen.items():
-        if times > 1:
+    for path in paths:
+        if not str(path).isascii() and not _is_text(str(path)):
             raise SourceUnreadableError(
-                f"{path} is named {times} times in one batch", hint="name each file once"
+                f"the name of {str(path)!r} is not UTF-8", hint="give the file another name"
+            )
+    seen = Counter(_identity(path) for path in paths)
+    for path in paths:
+        if seen[_identity(path)] > 1:
+            raise SourceUnreadableError(
+                f"{path} is named {seen[_identity(path)]} times in one batch",
+                hint="name each file once; links to one file are that file",
             )
     return Found(tuple(_named(paths)))
+
+
+def _identity(path: Path) -> object:
+    """What tells whether two paths are one file: device and inode, where there is a file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return path.resolve()
+    return found.st_dev, found.st_ino
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _listed(source: object) -> list[Path | str]:
@@ -86,7 +109,7 @@ def _expand(entry: Path | str) -> list[Path]:
 def _expanded(entry: Path | str, path: Path) -> list[Path]:
     if path.is_dir():
         inside = sorted(
-            file for file in path.iterdir() if file.is_file() and not file.name.startswith(".")
+            file for file in path.iterdir() if not file.is_dir() and not file.name.startswith(".")
         )
         if not inside:
             raise SourceUnreadableError(
@@ -109,7 +132,7 @@ def _named(paths: list[Path]) -> list[FoundFile]:
     names = Counter(path.name for path in paths)
     if max(names.values()) == 1:
         return [FoundFile(path, path.name) for path in paths]
-    parts = [path.resolve() for path in paths]
+    parts = [path.parent.resolve() / path.name for path in paths]
     common = parts[0].parent
     while not all(part.is_relative_to(common) for part in parts):
         common = common.parent

@@ -14,19 +14,18 @@ def unique_names(fields: Sequence[str | None]) -> tuple[tuple[str, ...], list[st
     other name stays as it is, outer spaces included.
     """
     given = [field or "" for field in fields]
-    names: list[str] = []
-    changes: list[str] = []
     taken = set(given)
-    seen: Counter[str] = Counter()
+    names: list[str] = []
+    used: set[str] = set()
+    changes: list[str] = []
+    last: Counter[str] = Counter()
     for position, name in enumerate(given, start=1):
-        wanted = name or f"column_{position}"
-        seen[wanted] += 1
-        final = wanted
-        number = 1
-        while final in names or (final != name and final in taken):
-            number += 1
-            final = f"{wanted}_{number}"
+        wanted = final = name or f"column_{position}"
+        while final in used or (final != name and final in taken):
+            last[wanted] += 1
+            final = f"{wanted}_{last[wanted] + 1}"
         if final != name:
             changes.append(f"column {position}: {name!r} is called {final!r}")
         names.append(final)
+        used.add(final)
     return tuple(names), changes

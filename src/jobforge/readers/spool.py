@@ -55,7 +55,7 @@ class Spool:
         """The rows, in order, from the closed file."""
         if not self.rows:
             return self._schema.to_frame().lazy()
-        return pl.scan_ipc(self._path, glob=False)
+        return pl.scan_ipc(self._path.absolute(), glob=False)
 
     def _flush(self) -> None:
         if not self._rows:

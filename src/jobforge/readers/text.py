@@ -14,14 +14,16 @@ import gzip
 import hashlib
 import io
 import lzma
+import struct
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import zstandard
 
@@ -43,6 +45,20 @@ _MAGIC = {
     "bzip2": b"BZh",
     "zip": b"PK",
 }
+# What unpacking libraries raise for damaged data.
+_DAMAGE = (
+    EOFError,
+    OSError,
+    ValueError,
+    OverflowError,
+    RuntimeError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    zstandard.ZstdError,
+)
 # Bytes that no text begins with.
 _UNNAMED = (_MAGIC["gzip"], _MAGIC["zstandard"], b"PK\x03\x04")
 # The longer mark first: that of UTF-16 is the beginning of that of UTF-32.
@@ -114,7 +130,7 @@ def _codec(encoding: str | None) -> str | None:
     try:
         info = codecs.lookup(encoding)
         "".encode(encoding)
-    except (LookupError, TypeError) as error:
+    except (LookupError, TypeError, ValueError) as error:
         raise InvalidOptionError(
             f"there is no text encoding {encoding!r}",
             hint="use a name such as utf-8, cp1252, latin-1, utf-16, shift_jis",
@@ -125,8 +141,15 @@ def _codec(encoding: str | None) -> str | None:
 def _by_mark(start: bytes, codec: str | None) -> tuple[str, int]:
     """The encoding that the first bytes show, and the length of their mark."""
     for mark, name in _MARKS:
-        if start.startswith(mark) and (codec is None or name.startswith(codec)):
+        if not start.startswith(mark):
+            continue
+        if codec is None or name.startswith(codec):
             return name, len(mark)
+        if codec.startswith("utf-"):
+            raise MalformedSourceError(
+                f"the file begins with the byte order mark of {name}, and {codec} is named",
+                hint="leave the encoding out, and the mark decides",
+            )
     return codec or "utf-8", 0
 
 
@@ -162,6 +185,8 @@ def _copied(
         with _unpacked(hashed, source, compression) as (stream, inner):
             blocks = _blocks(stream, source)
             first = next(blocks, b"")
+            while 0 < len(first) < len(_MARKS[0][0]) and (more := next(blocks, b"")):
+                first += more  # a first stream may be shorter than a byte order mark
             if not first:
                 raise EmptySourceError(
                     f"{source.name} holds no bytes", hint="look at how the file was made"
@@ -197,13 +222,11 @@ def _transcode(
             out.write(block)
         return
     lines = 1
-    block = first
     try:
-        while block:
+        for block in chain([first], rest):
             text = decoder.decode(block)
             lines += text.count("\n")
             out.write(text.encode("utf-8"))
-            block = next(rest, b"")
         out.write(decoder.decode(b"", final=True).encode("utf-8"))
     except UnicodeError as error:
         if isinstance(error, UnicodeDecodeError):
@@ -269,21 +292,25 @@ def _unpacked(
     elif compression == "gzip":
         yield gzip.GzipFile(fileobj=buffered), name  # type: ignore[misc] # it reads like an IO
     elif compression == "bzip2":
-        yield bz2.BZ2File(buffered), name
+        yield _Blockwise(buffered, bz2.BZ2Decompressor), name  # type: ignore[misc] # reads like an IO
     elif compression == "zstandard":
-        yield _Zstandard(buffered), name  # type: ignore[misc] # a RawIOBase reads like an IO
+        yield _Blockwise(buffered, _zstandard), name  # type: ignore[misc] # reads like an IO
     else:
         with _member(buffered, source) as (stream, inner):
             yield stream, inner
 
 
-class _Zstandard(io.RawIOBase):
-    """Zstandard frames one after the other; a frame that is cut off is an error."""
+def _zstandard() -> Any:  # noqa: ANN401 - a decoder that behaves like that of bz2
+    return zstandard.ZstdDecompressor().decompressobj()
 
-    def __init__(self, raw: IO[bytes]) -> None:
+
+class _Blockwise(io.RawIOBase):
+    """Packed streams one after the other; one that is cut off, or anything else, is an error."""
+
+    def __init__(self, raw: IO[bytes], make: Callable[[], Any]) -> None:
         super().__init__()
-        self._raw = raw
-        self._decoder = zstandard.ZstdDecompressor().decompressobj()
+        self._raw, self._make = raw, make
+        self._decoder = make()
         self._begun = False
         self._left = b""
 
@@ -294,12 +321,12 @@ class _Zstandard(io.RawIOBase):
             self._left = b""
             if not data:
                 if self._begun:
-                    raise EOFError("the zstandard frame ends too early")
+                    raise EOFError("it ends too early")
                 return b""
             if self._decoder.eof:
-                self._decoder = zstandard.ZstdDecompressor().decompressobj()
+                self._decoder = self._make()
             self._begun = True
-            out = self._decoder.decompress(data)
+            out: bytes = self._decoder.decompress(data)
             if self._decoder.eof:
                 self._begun = False
                 self._left = self._decoder.unused_data
@@ -312,10 +339,10 @@ def _member(raw: IO[bytes], source: SourceFile) -> Iterator[tuple[IO[bytes], str
     """The one member of a zip archive."""
     try:
         archive = zipfile.ZipFile(raw)
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except _DAMAGE as error:
         raise MalformedSourceError(f"{source.name} is no zip archive: {error}") from error
     with archive:
-        files = [entry for entry in archive.infolist() if not entry.is_dir()]
+        files = [e for e in archive.infolist() if not e.filename.endswith("/")]
         if len(files) != 1:
             raise AmbiguousSourceError(
                 f"the archive {source.name} holds {len(files)} files, and one is needed",
@@ -327,30 +354,24 @@ def _member(raw: IO[bytes], source: SourceFile) -> Iterator[tuple[IO[bytes], str
                 f"the archive {source.name} is encrypted", hint="unpack it first"
             )
         try:
-            with archive.open(files[0]) as stream:
-                yield stream, Path(files[0].filename).name
-        except (NotImplementedError, RuntimeError) as error:
-            raise UnsupportedValueError(
-                f"the archive {source.name} cannot be unpacked: {error}", hint="unpack it first"
+            stream = archive.open(files[0])
+        except _DAMAGE as error:
+            raise MalformedSourceError(
+                f"the archive {source.name} cannot be unpacked: {error}",
+                hint="get the file again, or unpack it first",
             ) from error
+        with stream:
+            yield stream, Path(files[0].filename).name
 
 
 def _blocks(stream: IO[bytes], source: SourceFile) -> Iterator[bytes]:
     """Blocks of a stream; damage of the packing is an error of ours."""
-    damaged = (
-        EOFError,
-        OSError,
-        zlib.error,
-        zipfile.BadZipFile,
-        lzma.LZMAError,
-        zstandard.ZstdError,
-    )
     done = 0
     try:
         while block := stream.read(BLOCK_BYTES):
             done += len(block)
             yield block
-    except damaged as error:
+    except _DAMAGE as error:
         raise MalformedSourceError(
             f"the packed data of {source.name} is damaged after {done} bytes of text: {error}",
             hint="get the file again: it may be cut off",

@@ -7,7 +7,12 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from jobforge.errors import MalformedSourceError, ReservedColumnError, SourceError
+from jobforge.errors import (
+    MalformedSourceError,
+    ReservedColumnError,
+    SourceError,
+    UnsupportedValueError,
+)
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.models import Note, SourceInfo
 from jobforge.pipeline.provenance import (
@@ -111,6 +116,12 @@ def _without_reserved(
             file=str(entry.path),
             column=reserved[0],
         )
+    if any("\0" in name for name in renamed):
+        raise UnsupportedValueError(
+            "a column name has a NUL byte, which Parquet files do not keep",
+            hint="pass another name for it: rename={...}",
+            file=str(entry.path),
+        )
     twice = [name for name in renamed if renamed.count(name) > 1]
     if twice:
         raise ReservedColumnError(
@@ -153,9 +164,28 @@ def _common_types(tables: list[tuple[FoundFile, SourceTable]]) -> dict[str, pl.D
                 file=str(entry.path),
                 column=name,
             )
+        _check_encoded(name, tables)
         if len(schemas) > 1 and kinds:
             types[name] = kinds.pop()
     return types
+
+
+def _check_encoded(name: str, tables: list[tuple[FoundFile, SourceTable]]) -> None:
+    """Plain text and text that stands for something else do not go into one column."""
+    encoded = [entry for entry, table in tables if name in table.encoded]
+    plain = [
+        entry
+        for entry, table in tables
+        if name not in table.encoded and table.frame.collect_schema()[name] == pl.String
+    ]
+    if encoded and plain:
+        raise MalformedSourceError(
+            f"column {name!r} is plain text in {plain[0].name}, and in {encoded[0].name} it holds "
+            "values of other or different kinds as text",
+            hint="files of one batch have the same types; ingest them one by one",
+            file=str(encoded[0].path),
+            column=name,
+        )
 
 
 def _own_schema(table: SourceTable) -> pl.Schema:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -129,8 +128,11 @@ def _delimiter(text: PlainText, options: CsvOptions, dialect: Dialect) -> str:
 
 
 def _fits(text: PlainText, options: CsvOptions, dialect: Dialect) -> bool:
-    """Whether a delimiter parts each of the first records in as many fields, 2 or more."""
+    """Whether a delimiter parts the first record in 2 fields or more, and most others alike.
+
+    Not all others: one short record is a fault with a line, not another delimiter.
+    """
     records = read_records(text.path, text.bom, dialect, options.skip_lines)
     sample = [r for r in islice(records, _SAMPLE) if r.kind == "data" and not r.fault]
-    widths = Counter(len(record.fields) for record in sample)
-    return len(widths) == 1 and min(widths) > 1
+    widths = [len(record.fields) for record in sample]
+    return bool(widths) and widths[0] > 1 and 2 * widths.count(widths[0]) > len(widths)

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 import polars as pl
+from polars import selectors as cs
 
-from jobforge.errors import MalformedSourceError
+from jobforge.errors import MalformedSourceError, ReservedColumnError
+from jobforge.quality.columns import free_name
 from jobforge.readers.base import (
     RECORD,
     REJECTS_SCHEMA,
@@ -52,7 +54,10 @@ class CsvReader:
         if text.path == source.path:
             source.hashed(structure.sha256)
         notes = [*text.notes, *head.notes]
-        if structure.regular and not options.comment:
+        # Lines before the first record of a file without a header may be records themselves.
+        plain_start = options.header or head.start == text.bom
+        plain_end = not structure.blank_end or (options.header and options.blank_lines is None)
+        if structure.regular and plain_start and plain_end and not options.comment:
             return _fast(text, head, structure, options, notes)
         return _Slow(source, text, head, options).read(context, notes)
 
@@ -65,7 +70,7 @@ def _inspect(text: PlainText, head: Head, source: SourceFile, context: ReadConte
         head.dialect.quote,
         max_record=head.dialect.max_record,
         start=head.start,
-        data_start=head.data_start if head.data_start > head.start else 0,
+        data_start=head.data_start,
         report=lambda done: context.progress(f"checking {source.name}", done, source.size),
     )
 
@@ -85,10 +90,13 @@ def _fast(
     if structure.crlf:
         whole = structure.crlf == structure.records
         notes.append(SourceNote("line ends", "CRLF" if whole else "LF and CRLF"))
+    if structure.blank_end:
+        text_of = f"{structure.blank_end} passed over at the end"
+        notes.append(SourceNote("blank lines", text_of))
     if rows <= 0:
         return SourceTable(schema.to_frame().lazy(), 0, tuple(notes))
     frame = pl.scan_csv(
-        text.path,
+        text.path.absolute(),  # Polars takes `~` and `file:` at the start for something else
         has_header=False,
         schema=schema,
         separator=head.dialect.delimiter,
@@ -101,6 +109,7 @@ def _fast(
         extra_columns="raise",
         truncate_ragged_lines=False,
         raise_if_empty=False,
+        n_rows=rows if structure.blank_end else None,
     )
     return SourceTable(frame, rows, tuple(notes))
 
@@ -128,8 +137,15 @@ class _Slow:
     def read(self, context: ReadContext, notes: list[SourceNote]) -> SourceTable:
         """Read every record; bad ones are refused or kept out, as the options say."""
         names = self._head.columns
-        schema = pl.Schema({**dict.fromkeys(names, pl.String()), RECORD: pl.Int64()})
         keep = self._options.bad_rows == "quarantine"
+        if keep and RECORD in names:
+            raise ReservedColumnError(
+                f"the source has a column {RECORD!r}, and bad records cannot be kept out beside it",
+                hint="mend the bad records, or give the column another name in the file",
+                column=RECORD,
+            )
+        numbers = free_name(RECORD, names)
+        schema = pl.Schema({**dict.fromkeys(names, pl.String()), numbers: pl.Int64()})
         number = 0
         with (
             Spool(context.scratch, schema) as good,
@@ -150,7 +166,7 @@ class _Slow:
                 if number % 4096 == 0:
                     context.progress(f"reading {self._source.name}", number, None)
         return SourceTable(
-            good.frame() if keep and bad.rows else good.frame().drop(RECORD),
+            good.frame() if keep and bad.rows else good.frame().select(cs.by_name(*names)),
             good.rows,
             (*notes, *self._noticed()),
             bad.frame() if bad.rows else None,

@@ -69,12 +69,35 @@ class _Lines:
     def next(self) -> str:
         """The next line, or empty text at the end; a line past the limit comes in part."""
         self.number += 1
-        return self._back.pop() if self._back else self._file.readline(self._limit + 1)
+        if self._back:
+            return self._back.pop()
+        line = self._file.readline(self._limit + 1)
+        if line.endswith("\r") and len(line) > self._limit:
+            # The limit fell between the two characters of a line end.
+            line += self._file.readline(1) if self._peek() == "\n" else ""
+        return line
+
+    def _peek(self) -> str:
+        """The next character of the file, or nothing."""
+        place = self._file.tell()
+        char = self._file.read(1)
+        self._file.seek(place)
+        return char
 
     def give_back(self, lines: list[str]) -> None:
         """Put lines back, the first of them to come next."""
         self._back.extend(reversed(lines))
         self.number -= len(lines)
+
+    def up_to(self, line: str, ending: str) -> str:
+        """A line together with those after it, up to one that ends as records do."""
+        whole = line
+        while line and _end(line) != ending and len(whole) <= self._limit:
+            line = self.next()
+            whole += line
+        if not line:
+            self.number -= 1
+        return whole
 
     def skip_rest(self, line: str) -> str:
         """Pass over the rest of a line that came in part; returns its end."""
@@ -113,7 +136,8 @@ def _records(lines: _Lines, dialect: Dialect) -> Iterator[Record]:
             continue
         if first.strip("\r\n") == "":
             if ending and _end(first) != ending:
-                yield Record(number, [], first, "line end", _mixed(ending))
+                whole = lines.up_to(first, ending)
+                yield Record(number, [], whole, "line end", _mixed(ending))
             else:
                 yield Record(number, [], first, kind="blank")
             continue
@@ -129,14 +153,15 @@ def _records(lines: _Lines, dialect: Dialect) -> Iterator[Record]:
             lines.give_back(taken[1:])
             if len(first) > dialect.max_record:
                 lines.skip_rest(first)
-            yield Record(number, [], first, fault.rule, fault.fault)
+            whole = lines.up_to(first, ending) if ending and _end(first) != ending else first
+            yield Record(number, [], whole, fault.rule, fault.fault)
             continue
         yield Record(number, fields, "".join(taken) if len(taken) > 1 else first)
 
 
 def _end(line: str) -> str:
     """The last character of a line end (CRLF and LF are alike), or nothing."""
-    return line[-1] if line[-1] in "\r\n" else ""
+    return line[-1:] if line[-1:] in ("\r", "\n") else ""
 
 
 def _mixed(ending: str) -> str:

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +55,8 @@ class Structure:
     crlf: int
     quoted: bool
     quoted_newlines: bool
+    blank_end: int = 0
+    """Blank lines at the end of the file, which are no records."""
 
 
 def inspect(
@@ -77,7 +80,7 @@ def inspect(
         quote: One ASCII character, or None where quotes mean nothing.
         max_record: Bytes that a record may have to be regular.
         start: Bytes before the first record that is looked at, the header's.
-        data_start: Bytes before the first data record; 0 without a header.
+        data_start: Bytes before the first data record.
         report: Told how many bytes are done.
         block: Bytes to look at in one go.
     """
@@ -91,7 +94,9 @@ def inspect(
         tail = bytes([LF])
         lead = file.read(start)
         # Polars drops a byte order mark at the start of the data too.
-        again = data_start and os.pread(file.fileno(), len(_MARK), data_start) == _MARK
+        blank = _blank_end(file, path.stat().st_size) if columns > 1 else b""
+        end = path.stat().st_size - len(blank)
+        again = os.pread(file.fileno(), len(_MARK), data_start) == _MARK and data_start > 0
         scan.regular = not again and not os.pread(file.fileno(), 2, 0).startswith(_ZLIB_LOOKALIKES)
         digest.update(lead)
         done += len(lead)
@@ -99,8 +104,9 @@ def inspect(
             if pending is not None:
                 pending.result()
             pending = helper.submit(digest.update, data)
-            if scan.regular:
-                window = tail + data
+            part = data[: max(end - done, 0)]
+            if scan.regular and part:
+                window = tail + part
                 scan.feed(np.frombuffer(window, np.uint8))
                 tail = window[-2:]
             done += len(data)
@@ -110,7 +116,24 @@ def inspect(
     if scan.regular:
         scan.finish(tail)
     return Structure(
-        scan.regular, scan.records, digest.hexdigest(), scan.crlf, scan.quoted, scan.quoted_newlines
+        scan.regular,
+        scan.records,
+        digest.hexdigest(),
+        scan.crlf,
+        scan.quoted,
+        scan.quoted_newlines,
+        blank.count(b"\n"),
+    )
+
+
+def _blank_end(file: BinaryIO, size: int) -> bytes:
+    """Line ends at the end of a file beyond that of the last record; at most a block of them."""
+    tail = os.pread(file.fileno(), _BLOCK, max(size - _BLOCK, 0))
+    kept = tail.rstrip(b"\r\n")
+    ends = tail[len(kept) :]
+    first = 2 if ends.startswith(b"\r\n") else 1
+    return (
+        ends[first:] if kept and ends[first:].replace(b"\r\n", b"\n").strip(b"\n") == b"" else b""
     )
 
 

@@ -201,6 +201,8 @@ class _Workbook:
         last = column + (len(body) - 6) // 6 - 1 if kind == _MULRK else column
         if kind != 0x201:  # noqa: PLR2004 - BLANK
             sheet.reach(row + 1, last + 1)
+        if last >= _MAX_COLUMNS:
+            raise ValueError("a cell lies beyond the last column")
         at = reference(row + 1, column + 1)
         if kind == _BOOLERR and body[7]:
             sheet.errors[at] = _ERRORS.get(body[6], f"#{body[6]}")

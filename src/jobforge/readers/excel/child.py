@@ -28,6 +28,7 @@ def work(request: dict[str, Any]) -> dict[str, Any]:
     table.frame.write_ipc(request["target"])
     answered["rows"] = table.frame.height
     answered["notes"] = table.notes
+    answered["encoded"] = table.encoded
     return answered
 
 

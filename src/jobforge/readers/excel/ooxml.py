@@ -21,6 +21,7 @@ _ESCAPE = re.compile(r"_x([0-9A-Fa-f]{4})_")
 # Built-in formats that show a date or time (ECMA-376 part 1, 18.8.30, and the
 # national ones); 46 is elapsed time, which is read as a duration.
 _DATE_FORMATS = {*range(14, 23), *range(27, 37), 45, 47, *range(50, 59)}
+MAX_ROWS, MAX_COLUMNS = 1_048_576, 16_384  # ECMA-376 part 1, 18.3.1.73 and .4
 _LITERALS = re.compile(r'"[^"]*"|\\.|_.|\*.|general')
 _REFERENCE = re.compile(r"([A-Za-z]{1,7})([0-9]{1,10})")
 
@@ -247,6 +248,8 @@ class _Sheet:
         self._kind = self._style = ""
         self._formula = self._noisy = False
         self._value: list[str] | None = None
+        self._texts = 0
+        self._last = (0, 0)
         self._in_value = False
         self._runs = _Runs()
 
@@ -260,8 +263,13 @@ class _Sheet:
             self._row = int(attributes.get("r") or self._row + 1)
             self._column = 0
         elif name == "v" and self._at:
+            # A value after text, or a second value: libraries do not agree on the meaning.
+            self._noisy |= self._value is not None or self._texts > 0
             self._value = self._value or []
             self._in_value = True
+        elif name == "is" and self._at:
+            self._texts += 1
+            self._noisy |= self._texts > 1 or self._kind != "inlineStr" or self._value is not None
         elif name == "f" and self._at:
             self._formula = True
             self._facts.formulas += 1
@@ -281,8 +289,19 @@ class _Sheet:
         self._kind = attributes.get("t", "n")
         self._style = attributes.get("s", "")
         self._formula = self._noisy = False
+        self._texts = 0
         self._value = None
         self._runs.begin()
+        if self._row > MAX_ROWS or self._column > MAX_COLUMNS:
+            raise MalformedSourceError(
+                f"the sheet has a cell {self._at}, beyond what a sheet can have",
+                hint="open it in a spreadsheet program and save it anew",
+            )
+        # Cells come in order as a rule; only one out of order can be there twice.
+        place = (self._row, self._column)
+        if place <= self._last:
+            self._facts.unreadable.append(self._at)
+        self._last = max(self._last, place)
 
     def _text(self, text: str) -> None:
         if self._in_value and self._value is not None:
@@ -306,7 +325,7 @@ class _Sheet:
         facts, at = self._facts, self._at
         value = None if self._value is None else "".join(self._value)
         inline = self._kind == "inlineStr"
-        if value is not None or inline:
+        if value is not None or inline or self._noisy:
             facts.reach(self._row, self._column)
         if self._noisy:
             facts.unreadable.append(at)

@@ -46,7 +46,12 @@ class ExcelReader:
         answer = call_in_child(_CHILD, request, context.scratch)
         source.hashed(answer["sha256"])
         notes = tuple(SourceNote(topic, text) for topic, text in answer["notes"])
-        return SourceTable(pl.scan_ipc(target, glob=False), int(answer["rows"]), notes)
+        return SourceTable(
+            pl.scan_ipc(target.absolute(), glob=False),
+            int(answer["rows"]),
+            notes,
+            encoded=frozenset(answer["encoded"]),
+        )
 
 
 def sheet_names(path: Path, scratch: Path) -> list[str]:

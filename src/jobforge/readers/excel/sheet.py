@@ -40,6 +40,8 @@ class SheetTable:
 
     frame: pl.DataFrame
     notes: list[tuple[str, str]]
+    encoded: list[str]
+    """Columns that hold each cell as text that tells which."""
 
 
 def inspect_book(data: bytes, name: str) -> BookFacts:
@@ -85,7 +87,8 @@ def read_sheet(data: bytes, name: str, options: ExcelOptions) -> SheetTable:
         table = _table(grid, box, options)
     except (MalformedSourceError, UnsupportedValueError, EmptySourceError) as error:
         raise error.at(sheet=facts.name) from error
-    return SheetTable(table.frame, [*_describe(book, facts, box, options), *notes, *table.notes])
+    described = _describe(book, facts, box, options)
+    return SheetTable(table.frame, [*described, *notes, *table.notes], table.encoded)
 
 
 def filled_sheets(book: BookFacts) -> list[str]:
@@ -229,6 +232,8 @@ def _table(grid: Grid, box: Box, options: ExcelOptions) -> SheetTable:
     top, left, bottom, right = box
     rows = [row[left : right + 1] for row in grid[top : bottom + 1]]
     first = (options.header_row - 1 - top) if options.header_row else _first_filled(rows)
+    if options.range and not options.header:
+        first = 0  # a range says which rows there are, blank ones too
     if first is None or first >= len(rows):
         raise EmptySourceError(
             f"there is no cell in {_name(box)}", hint="name another range or header_row"
@@ -245,20 +250,19 @@ def _table(grid: Grid, box: Box, options: ExcelOptions) -> SheetTable:
     columns = range(used[0], used[-1] + 1)
     notes = [("header", f"row {top + first + 1}")] if options.header else []
     if options.header:
-        given = [
-            None if rows[first][place] is None else str(rows[first][place]) for place in columns
-        ]
+        given = [_heading(rows[first][place]) for place in columns]
         names, changes = unique_names(given)
         notes += [("header", change) for change in changes]
         records = rows[first + 1 :]
     else:
         names = tuple(f"column_{number}" for number in range(1, len(columns) + 1))
         records = rows[first:]
-    series = []
+    series, encoded = [], []
     for name, place in zip(names, columns, strict=True):
         values, mixed = typed([row[place] for row in records])
         series.append(values.alias(name))
         if mixed:
+            encoded.append(name)
             letters = column_letters(left + place + 1)
             notes.append(
                 (
@@ -266,7 +270,14 @@ def _table(grid: Grid, box: Box, options: ExcelOptions) -> SheetTable:
                     f"column {letters} ({name}) mixes kinds: each cell is text that tells which",
                 )
             )
-    return SheetTable(pl.DataFrame(series), notes)
+    return SheetTable(pl.DataFrame(series), notes, encoded)
+
+
+def _heading(cell: Cell) -> str | None:
+    """A header cell as a name: a year is `2024`, not `2024.0`."""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return None if cell is None else str(cell)
 
 
 def _first_filled(rows: Grid) -> int | None:

@@ -15,6 +15,7 @@ from jobforge.errors import (
     EmptySourceError,
     InvalidOptionError,
     MalformedSourceError,
+    UnsupportedValueError,
     nearest,
 )
 from jobforge.readers.base import ReadContext, ReadOptions, SourceNote, SourceTable
@@ -26,6 +27,8 @@ from jobforge.readers.text import COMPRESSIONS, PlainText, as_utf8
 from jobforge.storage.source import SourceFile
 
 _ENDINGS = (".json", ".ndjson", ".jsonl", ".jsonlines", ".geojson")
+MAX_KEYS = 2_000
+"""Columns that a table from JSON may have."""
 _KIND_NOTES = {
     Kind.NUMBER: "numbers that 64 bits do not hold, kept as text",
     Kind.NESTED: "objects or arrays, kept as JSON text",
@@ -74,7 +77,8 @@ class JsonReader:
         notes = [*text.notes, SourceNote("shape", shape), *spool.notes()]
         if isinstance(blocks, Lines) and blocks.blank:
             notes.append(SourceNote("blank lines", f"{blocks.blank} passed over"))
-        return SourceTable(spool.frame(), spool.rows, tuple(notes))
+        encoded = frozenset(spool.encoded())
+        return SourceTable(spool.frame(), spool.rows, tuple(notes), encoded=encoded)
 
 
 def _blocks(text: PlainText, options: JsonOptions) -> tuple[Blocks, str]:
@@ -150,6 +154,7 @@ class _Spool:
         self._types: dict[Path, pl.Schema] = {}
         self._sizes: list[int] = []
         self._missing: Counter[str] = Counter()
+        self._places: dict[str, str] = {}
         self.kinds: dict[str, Kind] = {}
         self.rows = 0
 
@@ -167,6 +172,10 @@ class _Spool:
         """The columns in their final types, block by block."""
         schema = pl.Schema({name: DTYPES[kind] for name, kind in self._named().items()})
         return lazy_frames(schema, lambda: map(self._block, range(len(self._files))))
+
+    def encoded(self) -> Iterator[str]:
+        """Columns whose text is JSON text."""
+        return (name for name, kind in self._named().items() if kind in AS_TEXT)
 
     def notes(self) -> Iterator[SourceNote]:
         """Types that are kept as text, keys that some records lack, names that were made."""
@@ -190,14 +199,24 @@ class _Spool:
             if name not in self.kinds:
                 self._missing[name] = self.rows
         columns = {}
+        if len(self.kinds) + len(names) > MAX_KEYS:
+            self._check_keys(names)
         for name in names:
             kind, values = build([record.get(name) for record in records])
             self.kinds[name] = join(self.kinds.get(name, Kind.NULL), kind)
             if values is not None:
-                columns[name or "\0"] = values
+                columns[self._column(name)] = values
         for name in self.kinds:
             self._missing[name] += len(records) - present[name]
         self._write(columns, len(records))
+
+    def _check_keys(self, names: dict[str, None]) -> None:
+        keys = len({*self.kinds, *names})
+        if keys > MAX_KEYS:
+            raise UnsupportedValueError(
+                f"the records have more than {MAX_KEYS:,} different keys",
+                hint="keys that are values want another form: {'key': ..., 'value': ...}",
+            )
 
     def _write(self, columns: dict[str, pl.Series], rows: int) -> None:
         self._context.scratch.mkdir(parents=True, exist_ok=True)
@@ -210,11 +229,14 @@ class _Spool:
         self.rows += rows
 
     def _lossy(self, name: str, path: Path) -> bool:
-        key = name or "\0"
+        key = self._column(name)
         if self._types[path].get(key) != pl.Int64:
             return False
-        stored = pl.read_ipc(path, columns=[key])
-        return widen(stored.to_series(), Kind.FLOAT) is None
+        return widen(pl.read_ipc(path)[key], Kind.FLOAT) is None
+
+    def _column(self, key: str) -> str:
+        """The name of a key's column in temporary files: keys may be odd, numbers are not."""
+        return self._places.setdefault(key, f"c{len(self._places)}")
 
     def _named(self) -> dict[str, Kind]:
         return {self._name(name): kind for name, kind in self.kinds.items()}
@@ -238,8 +260,8 @@ class _Spool:
             if kind in AS_TEXT:
                 again = self._blocks.again(number) if again is None else again
                 values = as_text([record.get(key) for record in again])
-            elif (key or "\0") in stored.columns:
-                values = stored[key or "\0"].cast(DTYPES[kind])
+            elif self._column(key) in stored.columns:
+                values = stored[self._column(key)].cast(DTYPES[kind])
             else:
                 values = pl.Series([None] * size, dtype=DTYPES[kind])
             columns.append(values.alias(name))

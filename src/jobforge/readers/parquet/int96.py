@@ -41,6 +41,8 @@ def exact_unit(path: Path, columns: list[str]) -> str:
     streams = [file.iter_batches(columns=columns) for file in files]
     for batches in zip(*streams, strict=True):
         for position in range(batches[0].num_columns):
+            if not _holds_timestamps(batches[0].column(position).type):
+                continue  # a name with a dot selects a column beside it too
             leaves = [list(_leaves(batch.column(position))) for batch in batches]
             for seconds, micros, nanos in zip(*leaves, strict=True):
                 by_micros, by_nanos = _fits(_raw(seconds), _raw(micros), _raw(nanos))
@@ -75,15 +77,30 @@ def _raw(values: pa.Array) -> np.ndarray:
     return np.asarray(values.drop_null().view(pa.int64()).to_numpy(zero_copy_only=False))
 
 
+def _holds_timestamps(kind: pa.DataType) -> bool:
+    if kind.num_fields:
+        return any(_holds_timestamps(kind.field(n).type) for n in range(kind.num_fields))
+    return bool(pa.types.is_timestamp(kind))
+
+
 def _leaves(values: pa.Array) -> Iterator[pa.Array]:
     kind = values.type
     if pa.types.is_struct(kind):
         for position in range(kind.num_fields):
-            yield from _leaves(values.field(position))
+            if _holds_timestamps(kind.field(position).type):
+                yield from _leaves(values.field(position))
     elif pa.types.is_map(kind):
-        yield from _leaves(values.keys)
-        yield from _leaves(values.items)
-    elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        for part in (values.keys, values.items):
+            if _holds_timestamps(part.type):
+                yield from _leaves(part)
+    elif (
+        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    ):
         yield from _leaves(values.values)
     elif pa.types.is_timestamp(kind):
         yield values
+    else:
+        raise UnsupportedValueError(
+            f"INT96 timestamps inside {kind} cannot be checked",
+            hint="write the column as TIMESTAMP",
+        )
