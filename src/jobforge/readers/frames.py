@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 from polars import selectors as cs
 from polars.io.plugins import register_io_source
+
+
+def ahead(batches: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The same batches, each one made in another thread while the one before is used."""
+    with ThreadPoolExecutor(1) as helper:
+        coming = helper.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = helper.submit(next, batches, None)
+            yield batch
 
 
 def lazy_frames(schema: pl.Schema, batches: Callable[[], Iterator[pl.DataFrame]]) -> pl.LazyFrame:

@@ -107,7 +107,7 @@ def inspect(
             part = data[: max(end - done, 0)]
             if scan.regular and part:
                 window = tail + part
-                scan.feed(np.frombuffer(window, np.uint8))
+                scan.feed(window)
                 tail = window[-2:]
             done += len(data)
             report(done)
@@ -152,32 +152,38 @@ class _Scan:
         self._pending = False  # an unfinished UTF-8 sequence
         self._since_end = 0  # bytes since the last record end
 
-    def feed(self, window: Bytes) -> None:
-        """Look at `window` without its first byte (already seen) and last (not yet)."""
+    def feed(self, raw: bytes) -> None:
+        """Look at `raw` without its first byte (already seen) and last (not yet).
+
+        What is rare is looked for with `bytes.find`, which is many times
+        cheaper than a comparison of every byte in numpy.
+        """
+        window = np.frombuffer(raw, np.uint8)
         core = window[1:-1]
         if not core.size:
             return
-        if not self._text(core):
+        last = len(raw) - 1
+        if not self._text(raw, last):
             self.regular = False
             return
-        is_quote = core == self.quote if self.quote >= 0 else None
-        quoted = self._inside or (is_quote is not None and bool(is_quote.any()))
-        marks = (core == LF) | (core == self.delimiter)
-        if quoted and is_quote is not None:
-            marks |= is_quote
+        quoted = self._inside or (self.quote >= 0 and raw.find(self.quote, 1, last) >= 0)
+        marks = core == LF
+        marks |= core == self.delimiter
+        if quoted:
+            marks |= core == self.quote
         at = np.flatnonzero(marks)
-        kinds = core[at]
+        kinds = core.take(at)
         was_inside = self._inside
         if quoted:
             at, kinds = self._outside(window, at, kinds)
         self._fields_fit(window, at, kinds)
-        if self.regular:
+        if self.regular and raw.find(CR) >= 0:
             self._carriage_returns(window, at, kinds, may_hide=was_inside or quoted)
 
     def finish(self, tail: bytes) -> None:
         """Judge the end of the file: the byte held back, and an open record."""
         # A closing quote may stand before a delimiter, so that one is put behind the end.
-        self.feed(np.frombuffer(tail + bytes([self.delimiter]), np.uint8))
+        self.feed(tail + bytes([self.delimiter]))
         if self._inside or self._pending or tail[-1] == CR:
             self.regular = False
         if self._since_end:
@@ -185,13 +191,13 @@ class _Scan:
             self.regular &= self._since_end <= self.max_record
             self.records += 1
 
-    def _text(self, core: Bytes) -> bool:
-        """Whether the bytes are UTF-8 without NUL; the low byte of `min` is a cheap look."""
-        if not core.min():
+    def _text(self, raw: bytes, last: int) -> bool:
+        """Whether the bytes are UTF-8 without NUL."""
+        if raw.find(0, 1, last) >= 0:
             return False
-        if self._pending or core.max() >= 0x80:  # noqa: PLR2004 - the first byte that is not ASCII
+        if self._pending or not raw.isascii():
             try:
-                self._decoder.decode(core.tobytes())
+                self._decoder.decode(raw[1:last])
             except UnicodeDecodeError:
                 return False
             self._pending = bool(self._decoder.getstate()[0])
@@ -202,12 +208,12 @@ class _Scan:
     ) -> tuple[npt.NDArray[np.intp], Bytes]:
         """Judge the quotes; keep the separators outside of them."""
         is_quote = kinds == self.quote
-        places = at[is_quote]
+        places = at.take(np.flatnonzero(is_quote))
         self.quoted |= bool(places.size)
         first_closes = int(self._inside)
         opening, closing = places[first_closes::2], places[1 - first_closes :: 2]
-        before = window[opening]
-        after = window[closing + 2]
+        before = window.take(opening)
+        after = window.take(closing + 2)
         self.regular &= bool(
             ((before == self.delimiter) | (before == LF) | (before == self.quote)).all()
         ) and bool(
@@ -215,11 +221,13 @@ class _Scan:
                 (after == self.delimiter) | (after == LF) | (after == CR) | (after == self.quote)
             ).all()
         )
-        within = (np.cumsum(is_quote) + first_closes) % 2 == 1
+        parity = np.cumsum(is_quote, dtype=np.int32)
+        parity += first_closes
+        within = (parity & 1).astype(np.bool_)
         self.quoted_newlines |= bool((within & (kinds == LF)).any())
         self._inside = bool((places.size + first_closes) % 2)
-        keep = ~(is_quote | within)
-        return at[keep], kinds[keep]
+        keep = np.flatnonzero(~(is_quote | within))
+        return at.take(keep), kinds.take(keep)
 
     def _fields_fit(self, window: Bytes, at: npt.NDArray[np.intp], kinds: Bytes) -> None:
         """Every `columns`-th separator, and no other, is a record end."""
@@ -233,14 +241,15 @@ class _Scan:
             self._since_end += size
             self.regular &= self._since_end <= self.max_record
             return
-        self._records_fit(at[is_end], size)
+        ends_at = at.take(np.flatnonzero(is_end))
+        self._records_fit(ends_at, size)
         if self.columns == 1:
             # A blank line has the one field that it needs; it is not a regular record.
             lengths = np.diff(at, prepend=-1 - self._since_end) - 1
             only_cr = (lengths == 1) & (window[at] == CR)
             self.regular &= not bool(((lengths == 0) | only_cr).any())
-        last = int(at[is_end][-1])
-        self._fields = int(at.size - 1 - np.flatnonzero(is_end)[-1])
+        last = int(ends_at[-1])
+        self._fields = int(at.size - 1 - np.searchsorted(at, last))
         self._since_end = size - 1 - last
         self.records += ends
 

@@ -23,6 +23,7 @@ from jobforge.readers.arrow_types import (
     to_polars,
 )
 from jobforge.readers.base import ReadContext, ReadOptions, SourceNote, SourceTable
+from jobforge.readers.frames import ahead
 from jobforge.readers.parquet.int96 import exact_unit, int96_columns
 from jobforge.storage.source import SourceFile
 
@@ -72,7 +73,7 @@ class ParquetReader:
                 hint="the file is damaged; get it again",
             )
         opened = _Opened(source, unit, plan, groups, context)
-        frame = lazy_batches(plan, lambda: _batches(opened))
+        frame = lazy_batches(plan, lambda: ahead(_batches(opened)))
         notes = [SourceNote("types", text) for text in describe_changes(schema, plan)]
         if old:
             notes.append(SourceNote("types", f"INT96 is kept in {unit}: {', '.join(old)}"))
