@@ -7,15 +7,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow lint types imports unit bench bench-quick clean
+.PHONY: demo test test-slow test-nightly lint types imports unit bench bench-quick clean
 
 demo: $(READY)
 	@$(BIN)/jobforge demo
 
 test: lint types imports unit
 
+# Memory, a fresh checkout, and fifteen times the examples of the property tests.
 test-slow: $(READY)
 	$(BIN)/pytest -m slow
+	HYPOTHESIS_PROFILE=slow $(BIN)/pytest -q -n 2 tests/readers tests/contracts tests/pipeline/test_odd_names.py
+
+# 50,000 examples of each property: hours.
+test-nightly: $(READY)
+	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -q -n 2 tests/readers tests/contracts
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, ClassVar
@@ -9,8 +10,8 @@ from typing import Any, ClassVar
 import polars as pl
 import pytest
 
-from jobforge import PipelineEngine
-from jobforge.errors import InvalidOptionError, UnknownFormatError
+from jobforge import PipelineConfig, PipelineEngine
+from jobforge.errors import InvalidOptionError, SourceChangedError, UnknownFormatError
 from jobforge.readers import registry
 from jobforge.readers.base import ReadContext, ReadOptions, SourceTable
 from jobforge.readers.csv import CsvOptions
@@ -104,6 +105,51 @@ def test_a_reader_that_counts_other_rows_than_it_gives_is_refused(
     with pytest.raises(Exception, match="does not balance"):
         engine.ingest(path, "t")
     assert not list(engine.config.staged_path().rglob("*.parquet"))
+
+
+def test_a_source_that_changes_while_it_is_read_is_refused(
+    engine: PipelineEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plugged: None
+) -> None:
+    del plugged
+    path = tmp_path / "t.lines"
+    path.write_text("one\ntwo\n")
+    read = LinesReader.read
+
+    def read_and_write(*arguments: Any) -> SourceTable:
+        table = read(*arguments)
+        with path.open("a") as file:
+            file.write("three\n")
+        return table
+
+    monkeypatch.setattr(LinesReader, "read", read_and_write)
+    with pytest.raises(SourceChangedError, match="changed while it was read"):
+        engine.ingest(path, "t")
+    assert not list(engine.config.data_root.rglob("*.parquet"))
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.ndjson", "t.parquet", "t.arrow"])
+def test_long_reads_tell_how_far_they_are(tmp_path: Path, name: str) -> None:
+    frame = pl.DataFrame({"a": ["x"] * 1000})
+    path = tmp_path / name
+    if name.endswith(".gz"):
+        path.write_bytes(gzip.compress(frame.write_csv().encode()))
+    elif name.endswith(".parquet"):
+        frame.write_parquet(path)
+    elif name.endswith(".arrow"):
+        frame.write_ipc(path)
+    elif name.endswith(".ndjson"):
+        frame.write_ndjson(path)
+    else:
+        frame.write_csv(path)
+    seen: list[tuple[str, int, int | None]] = []
+    engine = PipelineEngine(
+        PipelineConfig(tmp_path / "root"), progress=lambda *step: seen.append(step)
+    )
+    engine.ingest(path, "t")
+    assert seen
+    what, done, _ = seen[-1]
+    assert done > 0
+    assert "t." in what or "unpacking" in what
 
 
 def test_options_are_read_from_text() -> None:
