@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,7 +14,8 @@ from jobforge._version import __version__
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.footer import Footer, LayerFile, open_layer_file
 from jobforge.pipeline.models import SourceLayer, TransformRef
-from jobforge.pipeline.transition import Clock, Move, Transition, utc_now
+from jobforge.pipeline.steps import Place, Step, Transform, resolve_steps
+from jobforge.pipeline.transition import Clock, Move, Outcome, Transition, Work, utc_now
 
 _SOURCES: dict[Layer, SourceLayer] = {
     Layer.STAGED: "staged",
@@ -64,3 +68,33 @@ class LayerBase:
                 "polars_version": pl.__version__,
             }
         )
+
+
+class StepLayer(LayerBase, ABC):
+    """A layer that applies functions, one after the other: silver and gold."""
+
+    source: ClassVar[Layer]
+    """The layer that its input comes from."""
+
+    def run(
+        self,
+        path: Path | str,
+        config: PipelineConfig,
+        transforms: Sequence[Transform] | None = None,
+    ) -> Outcome:
+        """`process`, with the log of the transition in the result."""
+        opened = self._open(path, self.source)
+        steps = resolve_steps(transforms, Place(self.name, opened.footer.table))
+        references = tuple(step.reference for step in steps)
+        transition = self._transition(config, opened, references)
+        return transition.run(lambda _: self._work(opened, steps, transition.started_at))
+
+    @abstractmethod
+    def _work(self, opened: LayerFile, steps: tuple[Step, ...], at: datetime) -> Work:
+        """What the layer wants written.
+
+        Args:
+            opened: The input.
+            steps: The functions, named.
+            at: Time of the transition.
+        """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,19 +12,20 @@ import polars as pl
 from jobforge.errors import AccountError, RowIdentityError
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.footer import LayerFile
-from jobforge.pipeline.layers.base import LayerBase
+from jobforge.pipeline.layers.base import StepLayer
 from jobforge.pipeline.layers.guard import Guard, Stage
 from jobforge.pipeline.layers.identity import Counts, count_written
 from jobforge.pipeline.models import Note
-from jobforge.pipeline.steps import Place, Step, Transform, resolve_steps
-from jobforge.pipeline.transition import Outcome, Transition, Verdict, Work, Written
+from jobforge.pipeline.steps import Step, Transform
+from jobforge.pipeline.transition import Verdict, Work, Written
 from jobforge.quality.account import RowAccount
 
 
-class GoldLayer(LayerBase):
+class GoldLayer(StepLayer):
     """Derives, joins, unpivots and aggregates; rows that lose their identity are counted."""
 
     name: ClassVar = Layer.GOLD
+    source: ClassVar = Layer.SILVER
     allowed_operations: ClassVar = frozenset({"derive", "join", "reshape", "aggregate"})
 
     def process(
@@ -52,21 +54,8 @@ class GoldLayer(LayerBase):
         """
         return self.run(silver_path, config, transforms).path
 
-    def run(
-        self,
-        silver_path: Path | str,
-        config: PipelineConfig,
-        transforms: Sequence[Transform] | None = None,
-    ) -> Outcome:
-        """`process`, with the log of the transition in the result."""
-        opened = self._open(silver_path, Layer.SILVER)
-        steps = resolve_steps(transforms, Place(self.name, opened.footer.table))
-        references = tuple(step.reference for step in steps)
-        transition = self._transition(config, opened, references)
-        return transition.run(lambda _: self._work(opened, steps, transition))
-
-    def _work(self, opened: LayerFile, steps: tuple[Step, ...], transition: Transition) -> Work:
-        guard = Guard(opened, self.name, transition.started_at, lossy=True)
+    def _work(self, opened: LayerFile, steps: tuple[Step, ...], at: datetime) -> Work:
+        guard = Guard(opened, self.name, at, lossy=True)
         stages = guard.run(steps)
         identified = stages[-1].identified if stages else opened.footer.traceable
 
