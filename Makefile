@@ -21,7 +21,7 @@ test-slow: $(READY)
 
 # 50,000 examples of each property: hours.
 test-nightly: $(READY)
-	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -q -n 2 tests/readers tests/contracts
+	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -q -n 2 tests/readers tests/contracts tests/pipeline/test_odd_names.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import pytest
 
@@ -58,3 +59,9 @@ def test_built_in_errors_fit_where_they_exist() -> None:
 )
 def test_hints_name_the_nearest(name: str, known: list[str], said: str) -> None:
     assert said in nearest(name, known)
+
+
+def test_the_guide_lists_every_error() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "errors.md").read_text(encoding="utf-8")
+    for kind in ALL:
+        assert f"| {kind.code} | `{kind.__name__}` |" in page

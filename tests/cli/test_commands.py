@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 
 from support import debris, files_below, write_csv
@@ -93,7 +94,35 @@ def test_reader_options_come_from_the_command_line(tmp_path: Path) -> None:
     assert "did you mean 'delimiter'" in bad.stderr
     for option in ("delimiter=;;", "header", "skip_lines=x"):
         assert jobforge(tmp_path, *words, "-O", option).returncode == 2
-    assert jobforge(tmp_path, "ingest", "x.dat", "-t", "x", "--format", "word").returncode == 1
+    assert jobforge(tmp_path, "ingest", "x.dat", "-t", "x", "--format", "word").returncode == 2
+
+
+def test_ingest_tells_what_it_kept_out_and_what_it_noticed(people: Path) -> None:
+    (people / "short.csv").write_text("a,b\n1\n3,4\n")
+    words = ["ingest", "short.csv", "-t", "s", "-O", "bad_rows=quarantine"]
+    shown = jobforge(people, *words).stdout
+    assert "1 quarantined by read:fields" in shown
+    assert "quarantine/staged/default/s/" in shown
+    assert "encoding: UTF-8" in shown
+    (people / "in").mkdir()
+    (people / "in" / "x.csv").write_text("a;b\n1;2\n")
+    done = jobforge(people, "run", "in", "-t", "x", "-O", "delimiter=;")
+    assert done.returncode == 0
+    assert '{"delimiter":";"}' in done.stdout
+
+
+def test_every_sheet_is_of_one_workbook(people: Path) -> None:
+    for name in ("one", "two"):
+        book = openpyxl.Workbook()
+        book.worksheets[0].append(["a"])
+        book.create_sheet("More").append(["b"])
+        book.save(people / f"{name}.xlsx")
+    words = ["ingest", "one.xlsx", "-t", "book", "-O", "sheet=*"]
+    results = as_json(jobforge(people, *words, "--json"))
+    assert [result["log"]["table"] for result in results] == ["book_Sheet", "book_More"]
+    done = jobforge(people, *words[:1], "two.xlsx", *words[1:])
+    assert done.returncode == 2
+    assert "one by one" in done.stderr
 
 
 def test_logs_can_be_json_or_silent(people: Path) -> None:

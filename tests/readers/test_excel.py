@@ -32,6 +32,7 @@ from jobforge.errors import (
     SourceError,
     UnsupportedValueError,
 )
+from jobforge.readers import isolate
 from jobforge.readers.excel import ExcelOptions, ExcelReader
 from jobforge.readers.excel.cells import encode
 from jobforge.readers.excel.guard import guard_zip
@@ -298,7 +299,7 @@ def test_a_workbook_with_several_filled_sheets_asks_which(tmp_path: Path) -> Non
         table(data)
     assert rows(data, sheet="Second") == [("v",)] == rows(data, sheet=2)
     for sheet, said in (("Secnd", "did you mean 'Second'"), (9, "number 9 is asked for")):
-        with pytest.raises(MalformedSourceError, match=said):
+        with pytest.raises(InvalidOptionError, match=said):
             table(data, sheet=sheet)
     with pytest.raises(EmptySourceError):
         table(data, sheet="Empty")
@@ -507,6 +508,76 @@ def test_xls_and_ods_hold_their_cells(tmp_path: Path) -> None:
         found = read(path, tmp_path / "s")
         assert not isinstance(found, JobforgeError), found
         assert found[1]["code"][0] == "007"
+
+
+def changed_ods(old: str, new: str) -> bytes:
+    """A small OpenDocument workbook with its content changed."""
+    made = ods(["a", "b"], ["x", 1.5])
+    data = rewritten(made, "content.xml", lambda xml: xml.replace(old.encode(), new.encode()))
+    assert data != made
+    return data
+
+
+def test_ods_errors_formulas_and_hidden_sheets_are_seen() -> None:
+    value = 'office:value-type="float" office:value="1.5"'
+    for new, said in (
+        (f'table:formula="of:=NA()" {value} calcext:value-type="error"', "the error"),
+        ('table:formula="of:=1+1"', "formula without a stored value"),
+        ('office:value-type="float" office:value="9007199254740993"', "no 64-bit float holds"),
+        ('office:value-type="time" office:time-value="PT36H00M00S"', "not store reliably"),
+    ):
+        with pytest.raises(UnsupportedValueError, match=said) as caught:
+            table(changed_ods(value, new), "t.ods")
+        assert caught.value.place["cell"] == "B2"
+    kept = table(changed_ods(value, 'table:formula="of:=1+1"'), "t.ods", errors="null")
+    assert kept.frame.row(0)[0] == "x"
+    with pytest.raises(UnsupportedValueError, match="encrypted"):
+        table(
+            with_member(ods(["a"], ["x"]), "META-INF/manifest.xml", b"<encryption-data/>"), "t.ods"
+        )
+
+
+def with_member(data: bytes, name: str, content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(buffer, "w", 8) as new:
+        for member in old.namelist():
+            if member != name:
+                new.writestr(member, old.read(member))
+        new.writestr(name, content)
+    return buffer.getvalue()
+
+
+@given(
+    body=st.lists(
+        st.tuples(
+            st.text(st.characters(min_codepoint=65, max_codepoint=122), min_size=1, max_size=5),
+            st.floats(-1e9, 1e9).map(lambda x: round(x, 3) or 0.5),
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    kind=st.sampled_from(["xls", "ods"]),
+)
+def test_cells_of_the_other_formats_come_back(body: list[tuple[str, float]], kind: str) -> None:
+    make = {"xls": xls, "ods": ods}[kind]
+    found = table(make(["t", "x"], *[list(row) for row in body]), f"t.{kind}").frame
+    assert [(text, float(number)) for text, number in found.rows()] == body
+
+
+def test_a_workbook_with_macros_is_read_like_one_without(tmp_path: Path) -> None:
+    path = tmp_path / "t.xlsm"
+    path.write_bytes(xlsx(["a"], ["x"]))
+    found = read(path, tmp_path / "s")
+    assert not isinstance(found, JobforgeError), found
+    assert found[1].to_dict(as_series=False) == {"a": ["x"]}
+
+
+def test_a_child_that_hangs_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hanging.py").write_text("import threading\nthreading.Event().wait()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(isolate, "LIMIT_SECONDS", 0.5)
+    with pytest.raises(MalformedSourceError, match="took longer"):
+        isolate.call_in_child("hanging", {}, tmp_path / "scratch")
 
 
 def test_errors_in_xls_name_their_cell() -> None:

@@ -319,16 +319,58 @@ def test_a_footer_that_counts_other_rows_is_refused(tmp_path: Path) -> None:
 def test_damaged_files_never_raise_an_error_that_is_not_ours(
     tmp_path: Path, seeds: list[tuple[int, int]]
 ) -> None:
-    """Damage within page data can hide only where the file carries no checksums."""
+    """Within the pages, which carry checksums, no damage hides; a footer carries none."""
     good = tmp_path / "good.parquet"
     pq.write_table(TABLE, good, write_page_checksum=True, row_group_size=2)
     path = tmp_path / "bad.parquet"
+    whole = good.read_bytes()
+    pages = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    for place, byte in seeds:
+        at = place % len(whole)
+        data = whole[:at] + bytes([byte]) + whole[at + 1 :]
+        path.write_bytes(data)
+        found = read(path, tmp_path / "s")
+        if not isinstance(found, JobforgeError):
+            assert found[1].height == found[0].rows
+            if 4 <= at < pages:
+                assert found[1].equals(HOLDS)
+    for data in damages(whole, seeds):
+        if data:
+            path.write_bytes(data)
+            found = read(path, tmp_path / "s")
+            assert isinstance(found, JobforgeError) or found[1].height == found[0].rows
+
+
+@given(seeds=st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), min_size=1, max_size=4))
+def test_damaged_arrow_files_never_raise_an_error_that_is_not_ours(
+    tmp_path: Path, seeds: list[tuple[int, int]]
+) -> None:
+    good = tmp_path / "good.arrow"
+    with pa.ipc.new_file(str(good), TABLE.schema) as writer:
+        writer.write_table(TABLE, max_chunksize=2)
+    path = tmp_path / "bad.arrow"
     for data in damages(good.read_bytes(), seeds):
         if data:
             path.write_bytes(data)
             found = read(path, tmp_path / "s")
-            if not isinstance(found, JobforgeError):
-                assert found[1].height == found[0].rows
+            assert isinstance(found, JobforgeError) or found[1].height == found[0].rows
+
+
+def test_a_folder_of_one_schema_is_one_batch(engine: PipelineEngine, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    pq.write_table(TABLE, folder / "a.parquet")
+    pq.write_table(TABLE, folder / "b.parquet")
+    for source in (folder, str(folder / "*.parquet")):
+        staged = pl.read_parquet(engine.ingest(source, "t")["staged_path"])
+        assert staged.select(HOLDS.columns).equals(pl.concat([HOLDS, HOLDS]))
+        assert staged["_source_file"].to_list() == ["a.parquet"] * 3 + ["b.parquet"] * 3
+    pq.write_table(
+        TABLE.cast(pa.schema([("t", pa.string()), ("n", pa.int64()), ("d", pa.float64())])),
+        folder / "c.parquet",
+    )
+    with pytest.raises(MalformedSourceError, match=r"Float64 in c\.parquet"):
+        engine.ingest(folder, "t")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, ClassVar
 
+import openpyxl
 import polars as pl
 import pytest
 
@@ -76,7 +77,7 @@ def test_the_ending_chooses_the_reader(name: str, reader: str) -> None:
 
 def test_options_choose_the_reader_whatever_the_name() -> None:
     assert reader_for("a.dat", CsvOptions()).name == "csv"
-    with pytest.raises(UnknownFormatError, match="say the format"):
+    with pytest.raises(UnknownFormatError, match="name its format"):
         reader_for("a.dat", None)
     with pytest.raises(InvalidOptionError, match="CsvOptions"):
         reader_for("a.csv", LinesOptions())
@@ -127,7 +128,9 @@ def test_a_source_that_changes_while_it_is_read_is_refused(
     assert not list(engine.config.data_root.rglob("*.parquet"))
 
 
-@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.ndjson", "t.parquet", "t.arrow"])
+@pytest.mark.parametrize(
+    "name", ["t.csv", "t.csv.gz", "t.ndjson", "t.parquet", "t.arrow", "t.xlsx"]
+)
 def test_long_reads_tell_how_far_they_are(tmp_path: Path, name: str) -> None:
     frame = pl.DataFrame({"a": ["x"] * 1000})
     path = tmp_path / name
@@ -135,6 +138,10 @@ def test_long_reads_tell_how_far_they_are(tmp_path: Path, name: str) -> None:
         path.write_bytes(gzip.compress(frame.write_csv().encode()))
     elif name.endswith(".parquet"):
         frame.write_parquet(path)
+    elif name.endswith(".xlsx"):
+        book = openpyxl.Workbook()
+        book.worksheets[0].append(["a"])
+        book.save(path)
     elif name.endswith(".arrow"):
         frame.write_ipc(path)
     elif name.endswith(".ndjson"):
@@ -153,9 +160,9 @@ def test_long_reads_tell_how_far_they_are(tmp_path: Path, name: str) -> None:
 
 
 def test_options_are_read_from_text() -> None:
-    assert parse_options("a.csv", None, []) is None
+    assert parse_options(["a.csv"], None, []) is None
     pairs = ["delimiter=;", "skip_lines=2", "header=false", 'names=["x","y"]']
-    assert parse_options("a.csv", None, pairs) == CsvOptions(
+    assert parse_options(["a.csv"], None, pairs) == CsvOptions(
         delimiter=";", skip_lines=2, header=False, names=("x", "y")
     )
-    assert parse_options("a.dat", "csv", ["comment=["]) == CsvOptions(comment="[")
+    assert parse_options(["a.dat"], "csv", ["comment=["]) == CsvOptions(comment="[")

@@ -16,17 +16,21 @@ def show_logs(out: Output, title: str, logs: Sequence[LayerTransitionLog], data_
             str(log.target_layer),
             log.row_count_in,
             log.row_count_out,
-            what_happened(log),
             str(log.status),
+            what_happened(log),
         )
         for log in logs
     ]
-    out.table(title, ("layer", "rows in", "rows out", "what happened", "status"), rows)
+    out.line(title)
+    out.table("", ("layer", "rows in", "rows out", "status", "what happened"), rows)
     for log in logs:
         if log.target_file:
             out.line(f"  {log.target_layer:<10} {data_root / log.target_file}")
         if log.quarantine_file:
             out.line(f"  {'quarantine':<10} {data_root / log.quarantine_file}")
+    for log in logs:
+        for note in log.notes:
+            out.line(f"  {'note':<10} {log.target_layer}: {note.topic}: {note.text}")
 
 
 def what_happened(log: LayerTransitionLog) -> str:

@@ -24,7 +24,7 @@ from jobforge.errors import InvalidConfigError, JobforgeError
 from jobforge.pipeline.config import PipelineConfig
 
 _WIDE = 100_000
-_NARROWEST = 12
+_NARROWEST = 10
 """Characters that a column of a table needs to be of use on a terminal."""
 
 

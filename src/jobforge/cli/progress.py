@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from jobforge.readers.base import Progress as Report
 from jobforge.readers.base import no_progress
@@ -22,7 +22,7 @@ def progress_bar() -> Iterator[Report]:
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        DownloadColumn(),
+        TextColumn("{task.completed:,.0f}"),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,

@@ -44,7 +44,9 @@ def history(config: PipelineConfig, table: str | None = None) -> list[BatchRecor
     if not found:
         # A table without batches is unknown; the catalog says what there is instead.
         catalog.find_table(config, table)
-        raise TableNotFoundError(f"no batch of table {table!r} is recorded")
+        raise TableNotFoundError(
+            f"no batch of table {table!r} is recorded", hint="restore its records from a backup"
+        )
     return found
 
 

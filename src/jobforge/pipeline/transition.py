@@ -229,7 +229,7 @@ class Transition:
                 publication.drop(target)
                 publication.commit()
                 self._set(quarantine_file=relative_to_root(rejected, config.data_root))
-                raise verdict.refusal
+                raise verdict.refusal.at(quarantine=str(rejected))
             publication.commit()
         left = bool(verdict.account.quarantined)
         self._set(

@@ -34,7 +34,8 @@ REJECTS_SCHEMA = pl.Schema(
 record's text, the rule that it breaks, and what is wrong with it."""
 
 Progress = Callable[[str, int, int | None], None]
-"""Called on long work with what is done, how far it is, and of how much (bytes)."""
+"""Called on long work with what is done, how far it is, and of how much (null where that is not
+known); in bytes, unless the text names another unit in parentheses."""
 
 
 def no_progress(_: str, __: int, ___: int | None) -> None:

@@ -74,11 +74,15 @@ class FixedWidthReader:
                 number += 1
                 if number > options.skip_lines:
                     spool.append(_fields(line.rstrip("\r\n"), number, options))
+                if number % 4096 == 1:
+                    context.progress(f"reading {source.name} (lines)", number, None)
             if not number:
                 raise EmptySourceError(
                     f"{source.name} holds no line", hint="look at how it was made"
                 )
         notes = [*text.notes, SourceNote("padding", "kept as it stands")]
+        if options.skip_lines:
+            notes.append(SourceNote("skipped lines", f"{options.skip_lines} at the beginning"))
         return SourceTable(spool.frame(), spool.rows, tuple(notes))
 
 

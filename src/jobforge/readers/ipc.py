@@ -49,7 +49,7 @@ class IpcReader:
                 # The batches come from foreign bytes: each is checked in full, every column.
                 plan = tuple(replace(step, validate=True) for step in plan_columns(schema))
                 sizes = [opened.get_batch(n).num_rows for n in range(opened.num_record_batches)]
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise _damaged(source, error) from error
         notes = tuple(SourceNote("types", text) for text in describe_changes(schema, plan))
         rows = sum(sizes)
@@ -70,7 +70,7 @@ def _batch(source: SourceFile, number: int, plan: tuple[ColumnPlan, ...]) -> pl.
         with pa.OSFile(str(source.path)) as raw, pa.ipc.open_file(raw) as opened:
             batch = opened.get_batch(number)
             batch.validate(full=True)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise _damaged(source, error).at(batch=number) from error
     return to_polars(batch, plan)
 

@@ -18,6 +18,9 @@ from typing import Any
 from jobforge import errors
 from jobforge.errors import JobforgeError, MalformedSourceError, SourceError
 
+LIMIT_SECONDS = 1_800
+"""A child that takes longer is stopped: foreign bytes must not hang the caller."""
+
 
 def call_in_child(module: str, request: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Run `python -m module FOLDER/request.json` and return its answer.
@@ -39,14 +42,21 @@ def call_in_child(module: str, request: dict[str, Any], folder: Path) -> dict[st
         **os.environ,
         "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
     }
-    done = subprocess.run(  # noqa: S603 - our own interpreter and module, no shell
-        [sys.executable, "-m", module, str(question), str(reply)],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        check=False,
-    )
+    try:
+        done = subprocess.run(  # noqa: S603 - our own interpreter and module, no shell
+            [sys.executable, "-m", module, str(question), str(reply)],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=LIMIT_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise MalformedSourceError(
+            f"reading took longer than {LIMIT_SECONDS} seconds and was stopped",
+            hint="save the file in parts, or as .csv",
+        ) from error
     if not reply.is_file():
         last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
         raise MalformedSourceError(

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from jobforge.errors import InvalidOptionError, UnknownFormatError, nearest
+from jobforge.errors import InvalidOptionError, nearest
 from jobforge.readers.base import Reader, ReadOptions
+from jobforge.readers.discovery import discover
 from jobforge.readers.registry import reader_for, readers
 
 
-def parse_options(name: str, file_format: str | None, pairs: list[str]) -> ReadOptions | None:
+def parse_options(
+    sources: list[str], file_format: str | None, pairs: list[str]
+) -> ReadOptions | None:
     """Options for a source from `name=value` texts.
 
     Args:
-        name: Name of the first source file, which tells the format.
+        sources: Files, folders or patterns; the first file tells the format.
         file_format: Name of the format instead, such as `csv`.
         pairs: `name=value`; a list or dict is written as JSON.
 
@@ -24,11 +27,14 @@ def parse_options(name: str, file_format: str | None, pairs: list[str]) -> ReadO
     Raises:
         InvalidOptionError: A pair has another form, or the format has no such
             option or value.
-        UnknownFormatError: There is no such format.
+        UnknownFormatError: No reader knows the file's ending.
     """
     if not pairs and file_format is None:
         return None
-    reader = reader_for(name, None) if file_format is None else _by_format(file_format)
+    if file_format is not None:
+        reader = _by_format(file_format)
+    else:
+        reader = reader_for(discover(sources).files[0].name, None)
     raw: dict[str, Any] = {}
     for pair in pairs:
         key, found, value = pair.partition("=")
@@ -49,7 +55,7 @@ def _by_format(name: str) -> Reader:
     for reader in readers():
         if reader.name == name:
             return reader
-    raise UnknownFormatError(
+    raise InvalidOptionError(
         f"there is no format {name!r}",
         hint="the formats are " + ", ".join(reader.name for reader in readers()),
     )

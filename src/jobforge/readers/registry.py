@@ -69,8 +69,8 @@ def reader_for(name: str, options: ReadOptions | None) -> Reader:
     endings = sorted(e for reader in readers() for e in reader.suffixes if e.count(".") == 1)
     raise UnknownFormatError(
         f"no reader is known for a file called {name!r}",
-        hint="say the format by its options, such as read=CsvOptions(), or use one of the endings "
-        + " ".join(endings),
+        hint="name its format (read=CsvOptions(), --format csv), or other files ('folder/*.csv'); "
+        "known endings are " + " ".join(endings),
     )
 
 

@@ -37,7 +37,10 @@ class Spool:
             folder.mkdir(parents=True, exist_ok=True)
             self._writer = pa.ipc.new_file(str(self._path), self._arrow)
         except OSError as error:
-            raise WriteError(f"no temporary file could be made in {folder}: {error}") from error
+            raise WriteError(
+                f"no temporary file could be made in {folder}: {error}",
+                hint="look at free space and permissions of the data root",
+            ) from error
         self.rows = 0
 
     def append(self, row: Sequence[object]) -> None:

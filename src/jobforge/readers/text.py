@@ -340,7 +340,9 @@ def _member(raw: IO[bytes], source: SourceFile) -> Iterator[tuple[IO[bytes], str
     try:
         archive = zipfile.ZipFile(raw)
     except _DAMAGE as error:
-        raise MalformedSourceError(f"{source.name} is no zip archive: {error}") from error
+        raise MalformedSourceError(
+            f"{source.name} is no zip archive: {error}", hint="get the file again"
+        ) from error
     with archive:
         files = [e for e in archive.infolist() if not e.filename.endswith("/")]
         if len(files) != 1:

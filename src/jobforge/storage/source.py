@@ -17,6 +17,7 @@ from jobforge.errors import (
 )
 
 BLOCK_BYTES = 1 << 20
+_LOOK = "look at the path, its permissions and the disk"
 # A file system stamps changes with a clock of some 10 ms (2 s on FAT). A file
 # whose stamp is younger than this could change again under the same stamp.
 _STAMP_GRAIN_SECONDS = 2.5
@@ -57,7 +58,7 @@ class SourceFile:
                 f"there is no file {path}", hint="look at the spelling and the current folder"
             ) from error
         except (OSError, ValueError) as error:
-            raise SourceUnreadableError(f"{path} cannot be read: {error}") from error
+            raise SourceUnreadableError(f"{path} cannot be read: {error}", hint=_LOOK) from error
         if stat.S_ISDIR(mode):
             raise SourceUnreadableError(
                 f"{path} is a folder, not a file",
@@ -116,7 +117,9 @@ class SourceFile:
         try:
             data = self.path.read_bytes()
         except OSError as error:
-            raise SourceUnreadableError(f"{self.path} cannot be read: {error}") from error
+            raise SourceUnreadableError(
+                f"{self.path} cannot be read: {error}", hint=_LOOK
+            ) from error
         self._sha256 = hashlib.sha256(data).hexdigest()
         return data
 
@@ -155,5 +158,5 @@ def hash_file(path: Path) -> str:
             while block := file.read(BLOCK_BYTES):
                 digest.update(block)
     except OSError as error:
-        raise SourceUnreadableError(f"{path} cannot be read: {error}") from error
+        raise SourceUnreadableError(f"{path} cannot be read: {error}", hint=_LOOK) from error
     return digest.hexdigest()

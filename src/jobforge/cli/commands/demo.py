@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -41,5 +43,6 @@ def demo(
     out.line("")
     out.table("Gold: wage bill by broad occupation", result.gold_columns, result.gold)
     out.line("")
-    out.line(f"Look further: jobforge history --data-root {result.data_root}")
-    out.line(f"              jobforge show employees -l silver --data-root {result.data_root}")
+    program = "jobforge" if shutil.which("jobforge") else sys.argv[0]
+    out.line(f"Look further: {program} history --data-root {result.data_root}")
+    out.line(f"              {program} show employees -l silver --data-root {result.data_root}")

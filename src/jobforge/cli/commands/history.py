@@ -36,12 +36,12 @@ def history(
         (
             record.batch_id if position == 0 else "",
             f"{record.domain}/{record.table}" if position == 0 else "",
-            f"{log.started_at:%Y-%m-%d %H:%M:%S}Z",
             str(log.target_layer),
             log.row_count_in,
             log.row_count_out,
             str(log.status),
             what_happened(log),
+            f"{log.started_at:%Y-%m-%d %H:%M:%S}Z",
         )
         for record in records
         for position, log in enumerate(record.transitions)
@@ -49,11 +49,11 @@ def history(
     columns = (
         "batch",
         "table",
-        "started",
         "layer",
         "rows in",
         "rows out",
         "status",
         "what happened",
+        "started",
     )
     out.table("", columns, rows)

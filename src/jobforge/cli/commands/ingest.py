@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import jobforge
 from jobforge.cli import output, parameters
+from jobforge.errors import InvalidOptionError
 
 if TYPE_CHECKING:
     from jobforge.pipeline.engine import IngestResult
@@ -26,15 +27,21 @@ def ingest(
     Example: jobforge ingest noc_structure_en.csv --table noc --domain reference
     """
     out = output.choose(as_json=as_json)
+    from jobforge.cli.accounts import show_logs
     from jobforge.cli.progress import progress_bar
     from jobforge.readers.excel.options import EVERY_SHEET, ExcelOptions
     from jobforge.readers.parse import parse_options
 
-    read = parse_options(files[0], file_format, options or [])
+    read = parse_options(files, file_format, options or [])
     config = output.config(data_root)
     with progress_bar() as progress:
         engine = jobforge.PipelineEngine(config, progress=progress)
         if every_sheet := isinstance(read, ExcelOptions) and read.sheet == EVERY_SHEET:
+            if len(files) > 1:
+                raise InvalidOptionError(
+                    "sheet='*' makes tables of one workbook, and more files are named",
+                    hint="ingest the workbooks one by one",
+                )
             results = list(engine.ingest_sheets(files[0], table, domain, read=read).values())
         else:
             results = [engine.ingest(files, table, domain, read=read)]
@@ -44,11 +51,8 @@ def ingest(
         return
     for result in results:
         log = result["log"]
-        out.line(f"{log.row_count_out:,} rows of {log.domain}/{log.table} are staged")
-        out.line(f"batch {log.batch_id}")
-        out.line(f"file  {result['staged_path']}")
-        for note in log.notes:
-            out.line(f"note  {note.topic}: {note.text}")
+        title = f"{log.domain}/{log.table}, batch {log.batch_id}"
+        show_logs(out, title, [log], config.data_root)
 
 
 def _record(result: IngestResult) -> dict[str, object]:

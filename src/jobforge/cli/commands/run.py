@@ -40,7 +40,7 @@ def run(
     from jobforge.readers.parse import parse_options
 
     declared = _schema(schema)
-    read = parse_options(files[0], file_format, options or [])
+    read = parse_options(files, file_format, options or [])
     config = output.config(data_root)
     with progress_bar() as progress:
         engine = jobforge.PipelineEngine(config, progress=progress)
@@ -78,7 +78,9 @@ def _schema(path: Path | None) -> dict[str, Any] | None:
             f"{path} is not JSON: {error.msg}", hint=hint, line=error.lineno, column=error.colno
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidSchemaError(f"the schema file {path} cannot be read: {error}") from error
+        raise InvalidSchemaError(
+            f"the schema file {path} cannot be read: {error}", hint=hint
+        ) from error
     if not isinstance(declared, dict):
         raise InvalidSchemaError(f"{path} holds no JSON object", hint=hint)
     return declared

@@ -88,7 +88,7 @@ def stage_sources(
         rows=sum(table.rows for _, _, table in opened),
         rejected=sum(table.rejected for _, _, table in opened),
         infos=tuple(_info(entry, file, table) for entry, file, table in opened),
-        notes=_notes(opened),
+        notes=(*_asked(options), *_notes(opened)),
         files=tuple(file for _, file, _ in opened),
     )
 
@@ -142,7 +142,8 @@ def _common_types(tables: list[tuple[FoundFile, SourceTable]]) -> dict[str, pl.D
     types: dict[str, pl.DataType] = {}
     for entry, schema in schemas[1:]:
         if list(schema) != list(first):
-            other = sorted(set(schema) ^ set(first)) or ["(order)"]
+            moved = (a for a, b in zip(schema, first, strict=False) if a != b)
+            other = sorted(set(schema) ^ set(first)) or [f"the place of {next(moved)}"]
             raise MalformedSourceError(
                 f"the columns of {entry.name} are not those of {first_entry.name}: they differ in "
                 + ", ".join(repr(name) for name in other[:5]),
@@ -231,6 +232,14 @@ def _info(entry: FoundFile, file: SourceFile, table: SourceTable) -> SourceInfo:
         modified_at=datetime.fromtimestamp(file.modified_seconds, UTC),
         rows=table.rows + table.rejected,
     )
+
+
+def _asked(options: ReadOptions | None) -> tuple[Note, ...]:
+    """The options that the caller set, so that the log says how the source was read."""
+    if options is None or not options.model_fields_set:
+        return ()
+    asked = options.model_dump_json(exclude_unset=True)
+    return (Note(topic="options", text=asked),)
 
 
 def _notes(opened: list[tuple[FoundFile, SourceFile, SourceTable]]) -> tuple[Note, ...]:

@@ -46,6 +46,8 @@ def read_head(text: PlainText, options: CsvOptions) -> Head:
     """
     dialect = Dialect(options.delimiter or ",", options.quote, options.comment, options.max_record)
     notes = []
+    if options.skip_lines:
+        notes.append(SourceNote("skipped lines", f"{options.skip_lines} at the beginning"))
     if options.delimiter is None:
         dialect = replace(dialect, delimiter=_delimiter(text, options, dialect))
         if dialect.delimiter != ",":

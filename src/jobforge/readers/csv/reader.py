@@ -164,7 +164,7 @@ class _Slow:
                 else:
                     raise self._refused(record, number)
                 if number % 4096 == 0:
-                    context.progress(f"reading {self._source.name}", number, None)
+                    context.progress(f"reading {self._source.name} (records)", number, None)
         return SourceTable(
             good.frame() if keep and bad.rows else good.frame().select(cs.by_name(*names)),
             good.rows,
@@ -193,7 +193,8 @@ class _Slow:
                 header = False
                 continue
             if not record.fault and len(record.fields) != wanted:
-                fault = f"has {len(record.fields)} fields instead of {wanted}"
+                count = len(record.fields)
+                fault = f"has {count} field{'s' * (count != 1)} instead of {wanted}"
                 record = Record(record.line, [], record.raw, "fields", fault)  # noqa: PLW2901 - the same record, judged
             yield record
 
@@ -230,6 +231,8 @@ class _Slow:
 
     def _refused(self, record: Record, number: int) -> MalformedSourceError:
         hint = "mend the file, or keep bad records in quarantine: bad_rows='quarantine'"
+        if record.rule == "fields":
+            hint += "; where title lines come first: skip_lines"
         if record.rule == "encoding":
             hint = suggestion(record.raw.encode("utf-8", "surrogateescape"))
         if record.rule == "blank":

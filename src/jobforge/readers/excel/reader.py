@@ -33,7 +33,7 @@ class ExcelReader:
         if options.sheet == EVERY_SHEET:
             raise InvalidOptionError(
                 "one table is made of one sheet, and sheet='*' names them all",
-                hint="use PipelineEngine.ingest_sheets, which makes a table of each",
+                hint="use PipelineEngine.ingest_sheets, or `jobforge ingest -O 'sheet=*'`",
             )
         context.scratch.mkdir(parents=True, exist_ok=True)
         target = context.scratch / f"{uuid.uuid4().hex}.arrow"
@@ -43,8 +43,10 @@ class ExcelReader:
             "options": options.model_dump(mode="json"),
             "target": str(target),
         }
+        context.progress(f"reading {source.name}", 0, source.size)
         answer = call_in_child(_CHILD, request, context.scratch)
         source.hashed(answer["sha256"])
+        context.progress(f"reading {source.name}", source.size, source.size)
         notes = tuple(SourceNote(topic, text) for topic, text in answer["notes"])
         return SourceTable(
             pl.scan_ipc(target.absolute(), glob=False),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from python_calamine import CalamineError, CalamineWorkbook
 from jobforge.errors import (
     AmbiguousSourceError,
     EmptySourceError,
+    InvalidOptionError,
     MalformedSourceError,
     UnsupportedValueError,
     nearest,
@@ -55,7 +57,9 @@ def inspect_book(data: bytes, name: str) -> BookFacts:
         book = inspect_xls(data)
     elif data.startswith(_ZIP_MAGIC):
         guard_zip(data)
-        book = inspect_ods(data) if b"opendocument" in data[:200] else inspect_ooxml(data)
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            is_ods = "content.xml" in archive.namelist()
+        book = inspect_ods(data) if is_ods else inspect_ooxml(data)
     else:
         raise MalformedSourceError(
             "the file is no workbook, whatever its name says",
@@ -101,20 +105,20 @@ def choose_sheet(book: BookFacts, options: ExcelOptions) -> int:
 
     Raises:
         AmbiguousSourceError: More than one holds cells, and none is named.
-        MalformedSourceError: The one named is not there.
+        InvalidOptionError: The one named is not there.
         EmptySourceError: No sheet holds a cell.
     """
     names = [facts.name for facts in book.sheets]
     if isinstance(options.sheet, int):
         if options.sheet > len(names):
-            raise MalformedSourceError(
+            raise InvalidOptionError(
                 f"the workbook has {len(names)} sheets, and number {options.sheet} is asked for",
                 hint=nearest("", names),
             )
         return options.sheet - 1
     if options.sheet is not None:
         if options.sheet not in names:
-            raise MalformedSourceError(
+            raise InvalidOptionError(
                 f"the workbook has no sheet {options.sheet!r}", hint=nearest(options.sheet, names)
             )
         return names.index(options.sheet)

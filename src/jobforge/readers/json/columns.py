@@ -70,6 +70,8 @@ _BY_TYPE: dict[frozenset[type], Kind] = {
     frozenset([dict, list]): Kind.NESTED,
 }
 _NONE = type(None)
+_WHOLE = 2**53
+"""Beyond this a float prints other digits than the whole number that it holds."""
 
 
 def join(one: Kind, other: Kind) -> Kind:
@@ -87,6 +89,8 @@ def build(values: Sequence[Any]) -> tuple[Kind, pl.Series | None]:
         return kind, None
     if kind is Kind.FLOAT and jiter.LosslessFloat in types:
         return _lossless(values)
+    if kind is Kind.FLOAT and int in types and not all(map(_fits_float, values)):
+        return Kind.NUMBER, None
     try:
         arrow = pa.array(values, _ARROW[kind])
     except (OverflowError, pa.ArrowInvalid):
@@ -105,6 +109,8 @@ _ARROW = {
 
 def _lossless(values: Sequence[Any]) -> tuple[Kind, pl.Series | None]:
     """Floats from their texts, where every text is the number that its float is."""
+    if not all(map(_fits_float, values)):
+        return Kind.NUMBER, None
     texts = pl.Series([None if value is None else str(value) for value in values], dtype=pl.String)
     floats = texts.cast(pl.Float64, strict=False)
     odd = texts.filter(floats.cast(pl.String).ne_missing(texts) & texts.is_not_null())
@@ -134,6 +140,9 @@ def widen(values: pl.Series, kind: Kind) -> pl.Series | None:
     if values.dtype == DTYPES[kind]:
         return values
     wide = values.cast(DTYPES[kind])
-    if values.dtype == pl.Int64 and not wide.cast(pl.Int64, strict=False).equals(values):
-        return None
-    return wide
+    fits = values.dtype != pl.Int64 or values.is_between(-_WHOLE, _WHOLE).all()
+    return wide if fits else None
+
+
+def _fits_float(value: object) -> bool:
+    return not isinstance(value, int) or -_WHOLE <= value <= _WHOLE

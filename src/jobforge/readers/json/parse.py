@@ -70,7 +70,11 @@ def parse_lines(lines: list[bytes], first_line: int, *, lossless: bool) -> list[
                 hint="every line holds one object: {...}",
                 line=number,
             )
-    raise MalformedSourceError("the lines are not one object each", line=first_line)
+    raise MalformedSourceError(
+        "the lines are not one object each",
+        hint="every line holds one object: {...}",
+        line=first_line,
+    )
 
 
 def may_lose_digits(block: bytes) -> bool:

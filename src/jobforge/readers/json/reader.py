@@ -74,6 +74,8 @@ class JsonReader:
                 "the file holds no record with a key",
                 hint="a table needs at least one object with one key",
             )
+        if spool.rows == 1 and isinstance(blocks, Lines):
+            shape = "one object"
         notes = [*text.notes, SourceNote("shape", shape), *spool.notes()]
         if isinstance(blocks, Lines) and blocks.blank:
             notes.append(SourceNote("blank lines", f"{blocks.blank} passed over"))
@@ -162,7 +164,7 @@ class _Spool:
         """Read every record once and find the kind of each key."""
         for records in self._blocks.first_pass():
             self._add(records)
-            self._context.progress(f"reading {self._source.name}", self.rows, None)
+            self._context.progress(f"reading {self._source.name} (records)", self.rows, None)
         # An integer of one block may not be exact in a column of floats.
         for name, kind in self.kinds.items():
             if kind is Kind.FLOAT and any(self._lossy(name, path) for path in self._files):
