@@ -58,7 +58,8 @@ class Output:
             shown = max(1, min(shown, self.console.width // _NARROWEST))
         table = Table(title=escape(title) if title else None, title_justify="left", box=None)
         for position, name in enumerate(columns[:shown]):
-            numeric = bool(rows) and all(isinstance(row[position], int) for row in rows)
+            kinds = {type(row[position]) for row in rows} - {type(None)}
+            numeric = kinds == {int}
             justify: Literal["left", "right"] = "right" if numeric else "left"
             table.add_column(Text(name), justify=justify, no_wrap=self.wide)
         for row in rows:
