@@ -111,6 +111,27 @@ def test_a_damaged_batch_record_is_named(engine: PipelineEngine, source: Path) -
         assert path.read_text() == text
 
 
+def test_a_layer_file_of_a_newer_jobforge_is_refused_by_name(
+    engine: PipelineEngine, source: Path, tmp_path: Path
+) -> None:
+    staged = engine.ingest(source, "t")["staged_path"]
+    footer = json.loads(pl.read_parquet_metadata(staged)["jobforge"])
+    newer = tmp_path / "newer.parquet"
+    text = json.dumps({**footer, "format_version": 99, "surprise": 1})
+    pl.scan_parquet(staged).sink_parquet(newer, metadata={"jobforge": text})
+    with pytest.raises(RecordError, match="upgrade jobforge"):
+        engine.promote_to_bronze(newer)
+
+
+def test_a_schema_that_does_not_fit_names_layer_and_table(
+    engine: PipelineEngine, source: Path
+) -> None:
+    staged = engine.ingest(source, "t")["staged_path"]
+    with pytest.raises(JobforgeError) as caught:
+        engine.promote_to_bronze(staged, {"cast": {"zz": "Date"}})
+    assert caught.value.place == {"layer": "bronze", "table": "t", "column": "zz"}
+
+
 def test_a_batch_belongs_to_one_table(config: PipelineConfig, source: Path) -> None:
     batch = generate_batch_id()
     StagedLayer().ingest(source, config, table_name="one", batch_id=batch)

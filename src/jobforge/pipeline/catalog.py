@@ -6,16 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
-from pydantic import ValidationError
 
-from jobforge.errors import RecordError, TableNotFoundError, nearest
+from jobforge.errors import TableNotFoundError, nearest
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.models import (
     ColumnMetadata,
     LayerState,
     LayerTransitionLog,
     TableMetadata,
-    check_format,
+    read_record,
 )
 from jobforge.storage.locks import folder_lock
 from jobforge.storage.paths import relative_to_root
@@ -60,7 +59,7 @@ def update(
         columns=columns,
     )
     with folder_lock(path.parent):
-        current = (_read(path) if path.is_file() else None) or TableMetadata(
+        current = (read_record(path, TableMetadata) if path.is_file() else None) or TableMetadata(
             table=log.table, domain=log.domain, created_at=moment, updated_at=moment
         )
         ingested = log.target_layer is Layer.STAGED
@@ -84,7 +83,7 @@ def check(config: PipelineConfig, log: LayerTransitionLog) -> None:
     path = _path(config, log)
     make_folder(path.parent)
     if path.is_file():
-        _read(path)
+        read_record(path, TableMetadata)
 
 
 def _path(config: PipelineConfig, log: LayerTransitionLog) -> Path:
@@ -98,7 +97,7 @@ def all_tables(config: PipelineConfig) -> Iterator[TableMetadata]:
         RecordError: A record is damaged, or a newer jobforge wrote it.
     """
     for path in sorted(config.catalog_tables_path().glob("*/*.json")):
-        yield _read(path)
+        yield read_record(path, TableMetadata)
 
 
 def find_table(config: PipelineConfig, address: str) -> TableMetadata:
@@ -125,15 +124,3 @@ def find_table(config: PipelineConfig, address: str) -> TableMetadata:
             hint="use " + " or ".join(f"{t.domain}/{t.table}" for t in found),
         )
     return found[0]
-
-
-def _read(path: Path) -> TableMetadata:
-    try:
-        text = path.read_bytes()
-        check_format(path, text)
-        return TableMetadata.model_validate_json(text)
-    except (OSError, ValueError, ValidationError) as error:
-        raise RecordError(
-            f"the table record {path} cannot be read ({str(error).splitlines()[0]})",
-            hint="restore it from a backup, or upgrade jobforge where a newer one wrote it",
-        ) from error

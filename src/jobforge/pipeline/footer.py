@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
-from pydantic import ValidationError
 
 from jobforge.errors import NotAJobforgeFileError, WrongLayerError
 from jobforge.pipeline.config import Layer
-from jobforge.pipeline.models import RECORD_FORMAT, Record, Sha256
+from jobforge.pipeline.models import RECORD_FORMAT, Record, Sha256, check_format
 from jobforge.storage.paths import existing_file
 
 KEY = "jobforge"
@@ -66,7 +65,8 @@ def open_layer_file(path: Path | str, layer: Layer) -> LayerFile:
 
     Raises:
         NotAJobforgeFileError: There is no such file, it is not Parquet, it is
-            damaged, has no footer of ours, or a newer jobforge wrote it.
+            damaged, or has no footer of ours.
+        RecordError: A newer jobforge wrote it.
         WrongLayerError: It belongs to another layer.
     """
     place = existing_file(path)
@@ -96,8 +96,9 @@ def open_layer_file(path: Path | str, layer: Layer) -> LayerFile:
 
 def _parse(path: Path, text: str) -> Footer:
     try:
+        check_format(path, text.encode())
         return Footer.model_validate_json(text)
-    except ValidationError as error:
+    except ValueError as error:
         raise NotAJobforgeFileError(
             f"the jobforge footer of {path} cannot be understood",
             hint="it may be from a newer jobforge: upgrade, or make the file again",

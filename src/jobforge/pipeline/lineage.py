@@ -6,11 +6,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from jobforge.errors import InvalidNameError, RecordError
+from jobforge.errors import InvalidNameError
 from jobforge.pipeline.config import PipelineConfig
-from jobforge.pipeline.models import BatchRecord, LayerTransitionLog, SourceInfo, check_format
+from jobforge.pipeline.models import BatchRecord, LayerTransitionLog, SourceInfo, read_record
 from jobforge.storage.locks import folder_lock
 from jobforge.storage.publish import publish_text
 
@@ -75,7 +73,7 @@ def load(config: PipelineConfig, batch_id: str) -> BatchRecord | None:
         RecordError: The record is damaged, or a newer jobforge wrote it.
     """
     path = record_path(config, batch_id)
-    return _read(path) if path.is_file() else None
+    return read_record(path, BatchRecord) if path.is_file() else None
 
 
 def all_records(config: PipelineConfig) -> Iterator[BatchRecord]:
@@ -85,17 +83,9 @@ def all_records(config: PipelineConfig) -> Iterator[BatchRecord]:
         RecordError: A record is damaged, or a newer jobforge wrote it.
     """
     folder = config.catalog_lineage_path()
-    found = [_read(path) for path in folder.glob("*.json")] if folder.is_dir() else []
+    found = (
+        [read_record(path, BatchRecord) for path in folder.glob("*.json")]
+        if folder.is_dir()
+        else []
+    )
     yield from sorted(found, key=lambda record: (record.created_at, record.batch_id))
-
-
-def _read(path: Path) -> BatchRecord:
-    try:
-        text = path.read_bytes()
-        check_format(path, text)
-        return BatchRecord.model_validate_json(text)
-    except (OSError, ValueError, ValidationError) as error:
-        raise RecordError(
-            f"the batch record {path} cannot be read ({str(error).splitlines()[0]})",
-            hint="restore it from a backup; the data files beside it are not affected",
-        ) from error

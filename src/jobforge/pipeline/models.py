@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeInt
 
@@ -253,3 +253,23 @@ def check_format(path: Path, text: bytes) -> None:
             f"{path} has record format {version}, and this jobforge reads up to {RECORD_FORMAT}",
             hint="upgrade jobforge",
         )
+
+
+Kind = TypeVar("Kind", bound=Record)
+
+
+def read_record(path: Path, kind: type[Kind]) -> Kind:
+    """A record from its file.
+
+    Raises:
+        RecordError: It is damaged, or a newer jobforge wrote it.
+    """
+    try:
+        text = path.read_bytes()
+        check_format(path, text)
+        return kind.model_validate_json(text)
+    except (OSError, ValueError) as error:
+        raise RecordError(
+            f"the record {path} cannot be read ({str(error).splitlines()[0]})",
+            hint="restore it from a backup; the data files are not affected",
+        ) from error

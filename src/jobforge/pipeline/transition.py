@@ -20,7 +20,7 @@ from pathlib import Path
 import polars as pl
 
 from jobforge._version import __version__
-from jobforge.errors import JobforgeError, TransitionError, WriteError
+from jobforge.errors import JobforgeError, TransitionError, UsageError, WriteError
 from jobforge.pipeline import catalog, events, lineage
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.footer import Footer
@@ -174,6 +174,10 @@ class Transition:
         try:
             outcome = self._publish(plan)
         except JobforgeError as error:
+            if isinstance(error, UsageError):
+                # Whoever reads a schema or an option does not know which table it is for.
+                here = {"layer": str(self.move.target_layer), "table": self.move.table}
+                error.place = {**here, **error.place}
             self._failed(error, error)
             raise
         except Exception as error:
