@@ -31,6 +31,7 @@ def test_public_names_are_these() -> None:
         "PROVENANCE",
         "PipelineConfig",
         "PipelineEngine",
+        "SourceRecord",
         "__version__",
         "add_provenance_columns",
         "generate_batch_id",

@@ -14,6 +14,7 @@ from jobforge._version import __version__
 if TYPE_CHECKING:
     from jobforge.pipeline.config import Layer, PipelineConfig
     from jobforge.pipeline.engine import PipelineEngine
+    from jobforge.pipeline.maintenance.source_records import SourceRecord
     from jobforge.pipeline.provenance import (
         PROVENANCE,
         add_provenance_columns,
@@ -26,6 +27,7 @@ _HOMES = {
     "Layer": "jobforge.pipeline.config",
     "PipelineConfig": "jobforge.pipeline.config",
     "PipelineEngine": "jobforge.pipeline.engine",
+    "SourceRecord": "jobforge.pipeline.maintenance.source_records",
     "add_provenance_columns": "jobforge.pipeline.provenance",
     "generate_batch_id": "jobforge.pipeline.provenance",
     "update_layer_column": "jobforge.pipeline.provenance",
@@ -36,6 +38,7 @@ __all__ = [
     "Layer",
     "PipelineConfig",
     "PipelineEngine",
+    "SourceRecord",
     "__version__",
     "add_provenance_columns",
     "generate_batch_id",

@@ -8,7 +8,9 @@
     │   ├── UnknownColumnError         (LookupError)     JF104
     │   ├── InvalidOptionError         (ValueError)      JF105
     │   ├── InvalidTransformError      (TypeError)       JF106
-    │   └── TableNotFoundError         (LookupError)     JF107
+    │   ├── TableNotFoundError         (LookupError)     JF107
+    │   ├── VersionNotFoundError       (LookupError)     JF108
+    │   └── RecordNotFoundError        (LookupError)     JF109
     ├── SourceError                    the source file cannot become a staged table
     │   ├── SourceNotFoundError        (FileNotFoundError) JF201
     │   ├── SourceUnreadableError      (OSError)         JF202
@@ -25,13 +27,18 @@
     │   ├── WrongLayerError            JF303
     │   ├── RecordError                JF304
     │   ├── WriteError                 (OSError)         JF305
-    │   └── PublishConflictError       JF306
+    │   ├── PublishConflictError       JF306
+    │   ├── TableDamagedError          JF307
+    │   └── VersionRemovedError        JF308
     └── TransitionError                a layer refused the work
         ├── CastRejectedError          JF401
         ├── TransformError             JF402
         ├── RowIdentityError           JF403
         ├── ProvenanceLostError        JF404
-        └── AccountError               JF405
+        ├── AccountError               JF405
+        ├── SchemaMismatchError        JF406
+        ├── ContentChangedError        JF407
+        └── AbandonedError             JF408
 
 Each error keeps what it is about as attributes (`place`), says what was found,
 and ends with what to do (`hint`). Codes never change their meaning.
@@ -135,6 +142,18 @@ class TableNotFoundError(UsageError, LookupError):
     code = "JF107"
 
 
+class VersionNotFoundError(UsageError, LookupError):
+    """A version that a table does not have."""
+
+    code = "JF108"
+
+
+class RecordNotFoundError(UsageError, LookupError):
+    """A source record that no file of the table holds."""
+
+    code = "JF109"
+
+
 class SourceError(JobforgeError):
     """A source file that cannot become a staged table."""
 
@@ -232,9 +251,21 @@ class WriteError(StorageError, OSError):
 
 
 class PublishConflictError(StorageError):
-    """Another process published the same file meanwhile; its file stays."""
+    """Another process published meanwhile; what it published stays."""
 
     code = "JF306"
+
+
+class TableDamagedError(StorageError):
+    """A log entry or a file of a table is missing, torn or not what was published."""
+
+    code = "JF307"
+
+
+class VersionRemovedError(StorageError):
+    """A version whose files were removed on purpose, by `clean` or `erase`."""
+
+    code = "JF308"
 
 
 class TransitionError(JobforgeError):
@@ -271,6 +302,24 @@ class AccountError(TransitionError):
     """Rows in do not equal rows out plus rows that left under a name."""
 
     code = "JF405"
+
+
+class SchemaMismatchError(TransitionError):
+    """Rows of other columns than those of the table that they were to join."""
+
+    code = "JF406"
+
+
+class ContentChangedError(TransitionError):
+    """A table would not hold the same rows after it was compacted."""
+
+    code = "JF407"
+
+
+class AbandonedError(TransitionError):
+    """The process of a transition ended before it had an outcome; recorded, never raised."""
+
+    code = "JF408"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

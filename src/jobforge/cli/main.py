@@ -11,9 +11,14 @@ import typer
 
 from jobforge._version import __version__
 from jobforge.cli import output
+from jobforge.cli.commands.clean import clean
+from jobforge.cli.commands.compact import compact
 from jobforge.cli.commands.demo import demo
+from jobforge.cli.commands.diff import diff
+from jobforge.cli.commands.erase import erase
 from jobforge.cli.commands.history import history
 from jobforge.cli.commands.ingest import ingest
+from jobforge.cli.commands.rollback import rollback
 from jobforge.cli.commands.run import run
 from jobforge.cli.commands.show import show
 from jobforge.cli.commands.tables import tables
@@ -28,7 +33,19 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (ingest, run, history, tables, show, demo):
+for command in (
+    ingest,
+    run,
+    history,
+    tables,
+    show,
+    diff,
+    rollback,
+    compact,
+    clean,
+    erase,
+    demo,
+):
     app.command()(command)
 
 

@@ -32,4 +32,7 @@ Options = Annotated[
     ),
 ]
 
+Table = Annotated[str, typer.Argument(help="table or domain/table.")]
+Versioned = Annotated[str, typer.Option("--layer", "-l", help="bronze, silver or gold.")]
+
 DEFAULT_ROOT = "data"

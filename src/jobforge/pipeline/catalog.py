@@ -14,33 +14,22 @@ from jobforge.pipeline.models import (
     LayerState,
     LayerTransitionLog,
     TableMetadata,
-    read_record,
 )
-from jobforge.storage.locks import folder_lock
-from jobforge.storage.paths import relative_to_root
-from jobforge.storage.publish import make_folder, publish_text
+from jobforge.pipeline.records import RECORD_FORMAT, parse_record, read_record
+from jobforge.storage.rewrite import rewrite
 
 
-def update(
-    config: PipelineConfig,
-    log: LayerTransitionLog,
-    target: Path,
-    schema: pl.Schema,
-    source_columns: dict[str, tuple[str, ...]],
-) -> None:
-    """Make a published file the current content of its layer.
+def columns_of(
+    schema: pl.Schema, source_columns: dict[str, tuple[str, ...]]
+) -> tuple[ColumnMetadata, ...]:
+    """What the catalog says of the columns of a file.
 
     Args:
-        config: Where the catalog is.
-        log: The transition that published it.
-        target: The file.
         schema: Its columns.
         source_columns: For each column, the columns of the layer before it
             that it is known to come from.
     """
-    path = _path(config, log)
-    moment = log.completed_at or log.started_at
-    columns = tuple(
+    return tuple(
         ColumnMetadata(
             name=name,
             data_type=str(dtype),
@@ -49,41 +38,62 @@ def update(
         )
         for position, (name, dtype) in enumerate(schema.items())
     )
-    state = LayerState(
-        layer=log.target_layer,
-        file=relative_to_root(target, config.data_root),
-        batch_id=log.batch_id,
-        rows=log.row_count_out or 0,
-        size_bytes=target.stat().st_size,
-        updated_at=moment,
-        columns=columns,
-    )
-    with folder_lock(path.parent):
-        current = (read_record(path, TableMetadata) if path.is_file() else None) or TableMetadata(
-            table=log.table, domain=log.domain, created_at=moment, updated_at=moment
+
+
+def update(config: PipelineConfig, log: LayerTransitionLog, state: LayerState) -> None:
+    """Make what a transition published the current content of its layer.
+
+    What is known of a later version stays: two writers may get here in another
+    order than they published.
+
+    Raises:
+        RecordError: The record is damaged, or a newer jobforge wrote it.
+        WriteError: The operating system refused the write.
+    """
+    path = _path(config, log)
+
+    def change(data: bytes | None) -> bytes | None:
+        current = (
+            parse_record(path, data, TableMetadata)
+            if data is not None
+            else TableMetadata(
+                table=log.table,
+                domain=log.domain,
+                created_at=state.updated_at,
+                updated_at=state.updated_at,
+            )
         )
-        ingested = log.target_layer is Layer.STAGED
+        known = current.layers.get(state.layer)
+        if known is not None and _later(known, state):
+            return None
+        ingested = state.layer is Layer.STAGED
         changed = current.model_copy(
             update={
-                "updated_at": moment,
-                "layers": {**current.layers, log.target_layer: state},
+                "format_version": RECORD_FORMAT,
+                "updated_at": max(current.updated_at, state.updated_at),
+                "layers": {**current.layers, state.layer: state},
                 "source_files": log.source_files if ingested else current.source_files,
             }
         )
-        publish_text(path, changed.model_dump_json(indent=2) + "\n")
+        return changed.as_json()
+
+    rewrite(path, change)
 
 
-def check(config: PipelineConfig, log: LayerTransitionLog) -> None:
-    """Refuse a table record that could not be updated, before anything is published.
+def _later(known: LayerState, state: LayerState) -> bool:
+    if state.version is None:
+        return known.updated_at > state.updated_at
+    return known.version is not None and known.version >= state.version
+
+
+def load(config: PipelineConfig, domain: str, table: str) -> TableMetadata | None:
+    """The record of a table, or None where there is none.
 
     Raises:
         RecordError: It is damaged, or a newer jobforge wrote it.
-        DataRootError: Its folder cannot be made.
     """
-    path = _path(config, log)
-    make_folder(path.parent)
-    if path.is_file():
-        read_record(path, TableMetadata)
+    path = config.catalog_tables_path() / domain / f"{table}.json"
+    return read_record(path, TableMetadata) if path.is_file() else None
 
 
 def _path(config: PipelineConfig, log: LayerTransitionLog) -> Path:

@@ -5,8 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TypedDict, TypeVar
 
-from jobforge.errors import InvalidConfigError
+from jobforge.errors import InvalidConfigError, InvalidOptionError
+
+
+class Load(StrEnum):
+    """What a batch does to the table that it is promoted into."""
+
+    REPLACE = "replace"
+    """The batch becomes the table."""
+    APPEND = "append"
+    """The rows of the batch join the table."""
+
+
+class OnConflict(StrEnum):
+    """What happens where another writer published since a transition began."""
+
+    FAIL = "fail"
+    """The work is refused."""
+    RETRY = "retry"
+    """The work is published on top, unless the other one began later."""
 
 
 class Layer(StrEnum):
@@ -95,6 +114,14 @@ class PipelineConfig:
         """Folder of the batch records."""
         return self.catalog_path() / "lineage"
 
+    def running_path(self) -> Path:
+        """Folder of the markers of transitions that have no outcome yet."""
+        return self.catalog_path() / "running"
+
+    def maintenance_path(self) -> Path:
+        """Folder of the records of what was removed on purpose, by `clean` or `erase`."""
+        return self.catalog_path() / "maintenance"
+
     def catalog_glossary_path(self) -> Path:
         """Folder of the business terms."""
         return self.catalog_path() / "glossary"
@@ -102,6 +129,51 @@ class PipelineConfig:
     def catalog_schemas_path(self) -> Path:
         """Folder of contracts and schema versions."""
         return self.catalog_path() / "schemas"
+
+
+class LoadOptions(TypedDict):
+    """The keywords of the engine's methods that say how a batch joins its table."""
+
+    load: Load | str
+    on_conflict: OnConflict | str
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How a batch joins its table.
+
+    Args:
+        load: `replace` or `append`.
+        on_conflict: `fail` or `retry`.
+
+    Raises:
+        InvalidOptionError: One of them is neither.
+    """
+
+    load: Load | str = Load.REPLACE
+    on_conflict: OnConflict | str = OnConflict.FAIL
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "load", _member(Load, "load", self.load))
+        object.__setattr__(
+            self, "on_conflict", _member(OnConflict, "on_conflict", self.on_conflict)
+        )
+
+    def as_options(self) -> LoadOptions:
+        """The settings as keywords of the engine's methods."""
+        return {"load": self.load, "on_conflict": self.on_conflict}
+
+
+Member = TypeVar("Member", bound=StrEnum)
+
+
+def _member(kind: type[Member], option: str, value: str) -> Member:
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise InvalidOptionError(
+            f"{option} is {value!r}", hint="use " + " or ".join(repr(str(m)) for m in kind)
+        ) from error
 
 
 def parse_layer(name: str) -> Layer:

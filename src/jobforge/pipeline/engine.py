@@ -5,68 +5,44 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
+
+import polars as pl
 
 from jobforge.contracts.schema import parse_schema
 from jobforge.errors import InvalidConfigError, InvalidNameError
-from jobforge.pipeline.config import Layer, PipelineConfig
+from jobforge.pipeline import query
+from jobforge.pipeline.config import Layer, Load, Loading, OnConflict, PipelineConfig
 from jobforge.pipeline.layers import BronzeLayer, GoldLayer, SilverLayer, StagedLayer
 from jobforge.pipeline.layers.bronze import Schema
 from jobforge.pipeline.layers.staged import Source
+from jobforge.pipeline.maintenance.clean import CleanPlan, clean, plan_clean
+from jobforge.pipeline.maintenance.compact import compact
+from jobforge.pipeline.maintenance.diff import TableDiff, diff
+from jobforge.pipeline.maintenance.erase import erase
+from jobforge.pipeline.maintenance.rollback import rollback
+from jobforge.pipeline.maintenance.source_records import SourceRecord
 from jobforge.pipeline.models import LayerTransitionLog
+from jobforge.pipeline.provenance import generate_batch_id
+from jobforge.pipeline.query import TableVersion
+from jobforge.pipeline.results import (
+    BronzeResult,
+    GoldResult,
+    IngestResult,
+    PipelineResult,
+    SilverResult,
+)
 from jobforge.pipeline.steps import Place, Transform, resolve_steps
 from jobforge.pipeline.transition import Clock, utc_now
 from jobforge.readers.base import Progress, ReadOptions, no_progress
 from jobforge.readers.excel import ExcelOptions
 from jobforge.readers.excel.reader import sheet_names
+from jobforge.storage.debris import scratch_folder
 from jobforge.storage.names import check_name
-from jobforge.storage.publish import scratch_folder
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
-
-
-class IngestResult(TypedDict):
-    """What `PipelineEngine.ingest` gives."""
-
-    batch_id: str
-    staged_path: Path
-    log: LayerTransitionLog
-
-
-class BronzeResult(TypedDict):
-    """What `PipelineEngine.promote_to_bronze` gives."""
-
-    batch_id: str
-    bronze_path: Path
-    log: LayerTransitionLog
-
-
-class SilverResult(TypedDict):
-    """What `PipelineEngine.promote_to_silver` gives."""
-
-    batch_id: str
-    silver_path: Path
-    log: LayerTransitionLog
-
-
-class GoldResult(TypedDict):
-    """What `PipelineEngine.promote_to_gold` gives."""
-
-    batch_id: str
-    gold_path: Path
-    log: LayerTransitionLog
-
-
-class PipelineResult(TypedDict):
-    """What `PipelineEngine.run_full_pipeline` gives."""
-
-    batch_id: str
-    staged_path: Path
-    bronze_path: Path
-    silver_path: Path
-    gold_path: Path
-    logs: list[LayerTransitionLog]
 
 
 class PipelineEngine:
@@ -99,6 +75,7 @@ class PipelineEngine:
             )
         self.config = config or PipelineConfig()
         self._progress = progress
+        self._clock = clock
         self._staged = StagedLayer(clock)
         self._bronze = BronzeLayer(clock)
         self._silver = SilverLayer(clock)
@@ -160,7 +137,7 @@ class PipelineEngine:
             SourceError: A sheet cannot be read exactly; the sheets before it are staged.
         """
         check_name("table", table_name)
-        with scratch_folder(Path(tempfile.gettempdir())) as scratch:
+        with scratch_folder(Path(tempfile.gettempdir()), generate_batch_id()) as scratch:
             sheets = sheet_names(Path(source_path), scratch)
         tables = {sheet: f"{table_name}_{_UNSAFE.sub('_', sheet)}" for sheet in sheets}
         if len(set(tables.values())) < len(tables):
@@ -177,20 +154,33 @@ class PipelineEngine:
         }
 
     def promote_to_bronze(
-        self, staged_path: Path | str, schema: Schema | None = None
+        self,
+        staged_path: Path | str,
+        schema: Schema | None = None,
+        *,
+        load: Load | str = Load.REPLACE,
+        on_conflict: OnConflict | str = OnConflict.FAIL,
     ) -> BronzeResult:
         """Rename and cast a staged file by declaration.
 
         Args:
             staged_path: What `ingest` returned; its footer says the rest.
             schema: See `jobforge.contracts.schema`.
+            load: `replace` (the batch becomes the table) or `append` (its rows
+                join it).
+            on_conflict: What happens to a replace where another batch was
+                published meanwhile: `fail`, or `retry` to publish on top of one
+                that began earlier.
 
         Raises:
             UsageError: The schema is not well formed or does not fit the table.
             CastRejectedError: No row survived the casts; the rejects are kept.
+            SchemaMismatchError: An append of other columns than the table has.
+            PublishConflictError: Another batch was published meanwhile.
             StorageError: The path is no staged file, or the root cannot be written.
         """
-        outcome = self._bronze.run(staged_path, self.config, schema)
+        loading = Loading(load, on_conflict)
+        outcome = self._bronze.run(staged_path, self.config, schema, loading)
         return {
             "batch_id": outcome.log.batch_id,
             "bronze_path": outcome.path,
@@ -198,20 +188,29 @@ class PipelineEngine:
         }
 
     def promote_to_silver(
-        self, bronze_path: Path | str, transforms: Sequence[Transform] | None = None
+        self,
+        bronze_path: Path | str,
+        transforms: Sequence[Transform] | None = None,
+        *,
+        load: Load | str = Load.REPLACE,
+        on_conflict: OnConflict | str = OnConflict.FAIL,
     ) -> SilverResult:
         """Clean and filter a bronze file; rows keep their identity.
 
         Args:
             bronze_path: What `promote_to_bronze` returned.
             transforms: Functions from lazy frame to frame, in order.
+            load: As for `promote_to_bronze`.
+            on_conflict: As for `promote_to_bronze`.
 
         Raises:
             TransitionError: A function failed, lost `_source_row`, or invented
                 or multiplied rows.
+            SchemaMismatchError: As for `promote_to_bronze`.
+            PublishConflictError: As for `promote_to_bronze`.
             StorageError: The path is no bronze file, or the root cannot be written.
         """
-        outcome = self._silver.run(bronze_path, self.config, transforms)
+        outcome = self._silver.run(bronze_path, self.config, transforms, Loading(load, on_conflict))
         return {
             "batch_id": outcome.log.batch_id,
             "silver_path": outcome.path,
@@ -219,24 +218,155 @@ class PipelineEngine:
         }
 
     def promote_to_gold(
-        self, silver_path: Path | str, transforms: Sequence[Transform] | None = None
+        self,
+        silver_path: Path | str,
+        transforms: Sequence[Transform] | None = None,
+        *,
+        load: Load | str = Load.REPLACE,
+        on_conflict: OnConflict | str = OnConflict.FAIL,
     ) -> GoldResult:
         """Build a business table from a silver file.
 
         Args:
             silver_path: What `promote_to_silver` returned.
             transforms: Functions from lazy frame to frame, in order.
+            load: As for `promote_to_bronze`.
+            on_conflict: As for `promote_to_bronze`.
 
         Raises:
             TransitionError: A function failed.
+            SchemaMismatchError: As for `promote_to_bronze`.
+            PublishConflictError: As for `promote_to_bronze`.
             StorageError: The path is no silver file, or the root cannot be written.
         """
-        outcome = self._gold.run(silver_path, self.config, transforms)
+        outcome = self._gold.run(silver_path, self.config, transforms, Loading(load, on_conflict))
         return {
             "batch_id": outcome.log.batch_id,
             "gold_path": outcome.path,
             "log": outcome.log,
         }
+
+    def read(
+        self,
+        table: str,
+        layer: Layer | str = Layer.GOLD,
+        version: int | None = None,
+        as_of: datetime | None = None,
+    ) -> pl.LazyFrame:
+        """The rows of a table as they were written; reading needs no write permission.
+
+        Args:
+            table: `table` or `domain/table`.
+            layer: staged (its newest batch), bronze, silver or gold.
+            version: Number of a version; the newest unless given.
+            as_of: The version that was the newest at this time; with a time zone.
+
+        Raises:
+            TableNotFoundError: There is no such table, or it never reached the layer.
+            VersionNotFoundError: There is no such version, or none that old.
+            VersionRemovedError: Its files were removed by `clean` or `erase`.
+            TableDamagedError: A log entry or file is missing or altered.
+            InvalidOptionError: Both a version and a time are given, or the time has no zone.
+        """
+        return query.read(self.config, table, layer, version, as_of)
+
+    def history(self, table: str, layer: Layer | str = Layer.GOLD) -> list[TableVersion]:
+        """The versions of one layer of a table, oldest first.
+
+        Raises:
+            TableNotFoundError: There is no such table, or it never reached the layer.
+            TableDamagedError: The log of the table cannot be read.
+        """
+        return query.history(self.config, table, layer)
+
+    def diff(
+        self,
+        table: str,
+        before: int,
+        after: int,
+        layer: Layer | str = Layer.GOLD,
+        key: str | Sequence[str] | None = None,
+    ) -> TableDiff:
+        """Compare two versions of a table, by their data columns.
+
+        Args:
+            table: `table` or `domain/table`.
+            before: Number of the one version.
+            after: Number of the other.
+            layer: bronze, silver or gold.
+            key: Columns that tell one row from another; without them, a row that
+                changed is one removed and one added.
+
+        Raises:
+            VersionNotFoundError: There is no such version.
+            VersionRemovedError: The files of one were removed by `clean` or `erase`.
+            UnknownColumnError: A key column is missing in one of them.
+            InvalidOptionError: The key is null, or the same in two rows of one version.
+        """
+        return diff(self.config, table, before, after, layer, key)
+
+    def rollback(self, table: str, layer: Layer | str, version: int) -> LayerTransitionLog:
+        """Make an earlier version the newest one, as a new version; nothing is deleted.
+
+        Raises:
+            VersionNotFoundError: There is no such version.
+            VersionRemovedError: Its files were removed by `clean` or `erase`.
+            InvalidOptionError: It holds what the newest version holds.
+            PublishConflictError: Somebody published meanwhile.
+        """
+        return rollback(self.config, table, layer, version, self._clock)
+
+    def compact(self, table: str, layer: Layer | str = Layer.GOLD) -> LayerTransitionLog:
+        """Write the files of a table into one, as a version with the same rows.
+
+        Raises:
+            InvalidOptionError: The table is one file already.
+            PublishConflictError: Somebody published meanwhile.
+        """
+        return compact(self.config, table, layer, self._clock)
+
+    def plan_clean(
+        self, keep_versions: int | None = None, older_than: timedelta | None = None
+    ) -> CleanPlan:
+        """What `clean` would remove; nothing is touched.
+
+        Args:
+            keep_versions: How many of the newest versions of each table to keep;
+                all unless this or `older_than` is given.
+            older_than: How far back every version is to open.
+
+        Raises:
+            InvalidOptionError: A limit is negative or zero.
+        """
+        return plan_clean(self.config, keep_versions, older_than, self._clock)
+
+    def clean(
+        self, keep_versions: int | None = None, older_than: timedelta | None = None
+    ) -> CleanPlan:
+        """Remove what `plan_clean` shows, and say what that was.
+
+        Raises:
+            InvalidOptionError: A limit is negative or zero.
+            WriteError: A file cannot be removed.
+        """
+        return clean(self.config, keep_versions, older_than, self._clock)
+
+    def erase(
+        self, table: str, records: Sequence[SourceRecord], why: str
+    ) -> list[LayerTransitionLog]:
+        """Remove source records from staged, every version of every layer, and quarantine.
+
+        Args:
+            table: `table` or `domain/table`.
+            records: What is to be forgotten.
+            why: The reason, for the record; put no personal data in it.
+
+        Raises:
+            RecordNotFoundError: One of them is in no file of the table.
+            InvalidOptionError: No record or no reason is given.
+            PublishConflictError: Somebody published meanwhile; erase again.
+        """
+        return erase(self.config, table, list(records), why, self._clock)
 
     def run_full_pipeline(
         self,
@@ -248,6 +378,8 @@ class PipelineEngine:
         gold_transforms: Sequence[Transform] | None = None,
         *,
         read: ReadOptions | None = None,
+        load: Load | str = Load.REPLACE,
+        on_conflict: OnConflict | str = OnConflict.FAIL,
     ) -> PipelineResult:
         """Move a source through all four layers, as the four methods by hand would.
 
@@ -263,17 +395,20 @@ class PipelineEngine:
             silver_transforms: As for `promote_to_silver`.
             gold_transforms: As for `promote_to_gold`.
             read: As for `ingest`.
+            load: As for `promote_to_bronze`, in all three layers.
+            on_conflict: As for `promote_to_bronze`.
 
         Raises:
             JobforgeError: As the four methods do.
         """
+        how = Loading(load, on_conflict).as_options()
         schema = parse_schema(bronze_schema)
         resolve_steps(silver_transforms, Place(Layer.SILVER, str(table_name)))
         resolve_steps(gold_transforms, Place(Layer.GOLD, str(table_name)))
         staged = self.ingest(source_path, table_name, domain, read=read)
-        bronze = self.promote_to_bronze(staged["staged_path"], schema)
-        silver = self.promote_to_silver(bronze["bronze_path"], silver_transforms)
-        gold = self.promote_to_gold(silver["silver_path"], gold_transforms)
+        bronze = self.promote_to_bronze(staged["staged_path"], schema, **how)
+        silver = self.promote_to_silver(bronze["bronze_path"], silver_transforms, **how)
+        gold = self.promote_to_gold(silver["silver_path"], gold_transforms, **how)
         return {
             "batch_id": staged["batch_id"],
             "staged_path": staged["staged_path"],

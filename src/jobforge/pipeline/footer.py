@@ -13,7 +13,8 @@ import polars as pl
 
 from jobforge.errors import NotAJobforgeFileError, WrongLayerError
 from jobforge.pipeline.config import Layer
-from jobforge.pipeline.models import RECORD_FORMAT, Record, Sha256, check_format
+from jobforge.pipeline.models import Sha256
+from jobforge.pipeline.records import RECORD_FORMAT, Record, check_format
 from jobforge.storage.paths import existing_file
 
 KEY = "jobforge"
@@ -35,6 +36,8 @@ class Footer(Record):
     domain: str
     layer: Layer
     batch_id: str
+    batches: tuple[str, ...] = ()
+    """The batches of its rows, where they are more than that one."""
     sources: tuple[FooterSource, ...]
     traceable: bool
     """Whether rows name their source record (`_source_row`)."""
@@ -70,21 +73,12 @@ def open_layer_file(path: Path | str, layer: Layer) -> LayerFile:
         WrongLayerError: It belongs to another layer.
     """
     place = existing_file(path)
+    footer = read_footer(place)
     try:
-        metadata = pl.read_parquet_metadata(place)
         frame = pl.scan_parquet(place, glob=False)
         rows = int(frame.select(pl.len()).collect().item())
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        raise NotAJobforgeFileError(
-            f"{place} is no readable Parquet file ({str(error).splitlines()[0]})",
-            hint="pass a path that an earlier step returned",
-        ) from error
-    if KEY not in metadata:
-        raise NotAJobforgeFileError(
-            f"{place} is a Parquet file that jobforge did not write",
-            hint="ingest it first: PipelineEngine.ingest(path, table_name)",
-        )
-    footer = _parse(place, metadata[KEY])
+        raise _unreadable(place, error) from error
     if footer.layer is not layer:
         raise WrongLayerError(
             f"{place} is a {footer.layer} file, and a {layer} file is needed",
@@ -92,6 +86,32 @@ def open_layer_file(path: Path | str, layer: Layer) -> LayerFile:
             table=footer.table,
         )
     return LayerFile(place, footer, frame, rows)
+
+
+def read_footer(path: Path) -> Footer:
+    """What a layer file says of itself.
+
+    Raises:
+        NotAJobforgeFileError: It is not Parquet, or has no footer of ours.
+        RecordError: A newer jobforge wrote it.
+    """
+    try:
+        metadata = pl.read_parquet_metadata(path)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise _unreadable(path, error) from error
+    if KEY not in metadata:
+        raise NotAJobforgeFileError(
+            f"{path} is a Parquet file that jobforge did not write",
+            hint="ingest it first: PipelineEngine.ingest(path, table_name)",
+        )
+    return _parse(path, metadata[KEY])
+
+
+def _unreadable(path: Path, error: BaseException) -> NotAJobforgeFileError:
+    return NotAJobforgeFileError(
+        f"{path} is no readable Parquet file ({(str(error).splitlines() or [''])[0]})",
+        hint="pass a path that an earlier step returned",
+    )
 
 
 def _parse(path: Path, text: str) -> Footer:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from jobforge.errors import InvalidNameError
 from jobforge.pipeline.config import PipelineConfig
-from jobforge.pipeline.models import BatchRecord, LayerTransitionLog, SourceInfo, read_record
-from jobforge.storage.locks import folder_lock
-from jobforge.storage.publish import publish_text
+from jobforge.pipeline.models import BatchRecord, LayerTransitionLog, SourceInfo
+from jobforge.pipeline.records import parse_record, read_record
+from jobforge.storage.rewrite import rewrite
 
 _BATCH_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -51,9 +51,14 @@ def record_log(
         InvalidNameError: The batch id belongs to another table.
     """
     path = record_path(config, log.batch_id)
-    with folder_lock(path.parent):
-        record = load(config, log.batch_id) or BatchRecord(
-            batch_id=log.batch_id, table=log.table, domain=log.domain, created_at=log.started_at
+
+    def change(data: bytes | None) -> bytes:
+        record = (
+            parse_record(path, data, BatchRecord)
+            if data is not None
+            else BatchRecord(
+                batch_id=log.batch_id, table=log.table, domain=log.domain, created_at=log.started_at
+            )
         )
         if (record.table, record.domain) != (log.table, log.domain):
             raise InvalidNameError(
@@ -63,7 +68,9 @@ def record_log(
             )
         if sources:
             record = record.model_copy(update={"sources": sources})
-        publish_text(path, record.with_log(log).model_dump_json(indent=2) + "\n")
+        return record.with_log(log).as_json()
+
+    rewrite(path, change)
 
 
 def load(config: PipelineConfig, batch_id: str) -> BatchRecord | None:

@@ -7,30 +7,42 @@ business, lineage, governance.
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeInt
+from pydantic import AwareDatetime, Field, NonNegativeInt
 
-from jobforge.errors import RecordError
+from jobforge.errors import JobforgeError
 from jobforge.pipeline.config import Layer
+from jobforge.pipeline.records import RECORD_FORMAT, Record
 from jobforge.quality.account import RowAccount
 
-RECORD_FORMAT = 1
-"""Version of the form of every record here; a newer one is refused by name."""
+SourceLayer = Literal["source", "staged", "bronze", "silver", "gold"]
+"""Where the rows of a transition come from; its own layer, where it only makes a version of it."""
 
-SourceLayer = Literal["source", "staged", "bronze", "silver"]
-"""Where the rows of a transition come from."""
+
+class Operation(StrEnum):
+    """What a transition does to the table of its layer."""
+
+    INGEST = "ingest"
+    """A source becomes a file of the staged archive."""
+    REPLACE = "replace"
+    """A batch becomes the table."""
+    APPEND = "append"
+    """The rows of a batch join the table."""
+    ADOPT = "adopt"
+    """A file of an older jobforge becomes the first version."""
+    ROLLBACK = "rollback"
+    """An earlier version becomes the newest."""
+    COMPACT = "compact"
+    """The files of the table become one."""
+    ERASE = "erase"
+    """Named source records leave every file."""
+    CLEAN = "clean"
+    """Files that no version to be kept needs are removed."""
+
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class Record(BaseModel):
-    """What all records share: they cannot be changed, and unknown fields are an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class TransitionStatus(StrEnum):
@@ -107,12 +119,40 @@ class ErrorRecord(Record):
     hint: str
     place: dict[str, str | int]
 
+    @classmethod
+    def of(cls, error: BaseException) -> Self:
+        """The record of an error; one that is not ours has the code of the root."""
+        if isinstance(error, JobforgeError):
+            return cls(
+                code=error.code,
+                kind=type(error).__name__,
+                message=error.message,
+                hint=error.hint,
+                place=dict(error.place),
+            )
+        kind, code = type(error).__name__, JobforgeError.code
+        return cls(code=code, kind=kind, message=str(error), hint="", place={})
+
 
 class Worker(Record):
     """The process that runs a transition."""
 
     host: str
     pid: int
+    started_at: AwareDatetime | None = None
+    """Start of the process, which tells it from a later one of the same number."""
+
+
+class FileRef(Record):
+    """A file that was removed on purpose, or written in the place of one."""
+
+    file: str
+    """Relative to the data root."""
+    size_bytes: NonNegativeInt
+    content_hash: str | None = None
+    """`sha256:` and the hash of its bytes."""
+    instead_of: str | None = None
+    """The file whose place it takes."""
 
 
 class LayerTransitionLog(Record):
@@ -135,6 +175,8 @@ class LayerTransitionLog(Record):
     """Null where the transition failed before its input was counted."""
     row_count_out: NonNegativeInt | None = None
     account: RowAccount | None = None
+    operation: Operation | None = None
+    """Null in records of format 1."""
     transforms_applied: tuple[TransformRef, ...] = ()
     notes: tuple[Note, ...] = ()
     started_at: AwareDatetime
@@ -142,7 +184,15 @@ class LayerTransitionLog(Record):
     status: TransitionStatus
     errors: tuple[ErrorRecord, ...] = ()
     content_hash: str | None = None
+    """`sha256:` and the hash of the bytes of the target file."""
     table_version: int | None = None
+    """The version of the layer's table that the transition made; null for staged."""
+    removed: tuple[FileRef, ...] = ()
+    """Files that it removes, named before the first of them goes."""
+    added: tuple[FileRef, ...] = ()
+    """Files that it wrote in the place of removed ones."""
+    left_out: dict[str, str] = Field(default_factory=dict)
+    """Columns that other Delta readers do not see, and why."""
     worker: Worker
     jobforge_version: str
     polars_version: str
@@ -185,7 +235,7 @@ class BatchRecord(Record):
             )
         else:
             transitions = (*self.transitions, log)
-        return self.model_copy(update={"transitions": transitions})
+        return self.model_copy(update={"transitions": transitions, "format_version": RECORD_FORMAT})
 
 
 class ColumnMetadata(Record):
@@ -212,9 +262,13 @@ class LayerState(Record):
 
     layer: Layer
     file: str
-    """Relative to the data root."""
+    """The file that was published last, relative to the data root."""
     batch_id: str
+    """The batch that was published last."""
+    version: int | None = None
+    """Version of the table; null for staged, which has none."""
     rows: NonNegativeInt
+    """Rows of the whole table; of the batch, for staged."""
     size_bytes: NonNegativeInt
     updated_at: AwareDatetime
     columns: tuple[ColumnMetadata, ...]
@@ -237,39 +291,3 @@ class TableMetadata(Record):
     """Names of the source files of the batch that was ingested last."""
     retention: str | None = None
     classification: str | None = None
-
-
-def check_format(path: Path, text: bytes) -> None:
-    """Refuse a record of a newer jobforge by name.
-
-    Raises:
-        RecordError: It is one.
-        ValueError: The text is no JSON.
-    """
-    raw = json.loads(text)
-    version = raw.get("format_version") if isinstance(raw, dict) else None
-    if isinstance(version, int) and version > RECORD_FORMAT:
-        raise RecordError(
-            f"{path} has record format {version}, and this jobforge reads up to {RECORD_FORMAT}",
-            hint="upgrade jobforge",
-        )
-
-
-Kind = TypeVar("Kind", bound=Record)
-
-
-def read_record(path: Path, kind: type[Kind]) -> Kind:
-    """A record from its file.
-
-    Raises:
-        RecordError: It is damaged, or a newer jobforge wrote it.
-    """
-    try:
-        text = path.read_bytes()
-        check_format(path, text)
-        return kind.model_validate_json(text)
-    except (OSError, ValueError) as error:
-        raise RecordError(
-            f"the record {path} cannot be read ({str(error).splitlines()[0]})",
-            hint="restore it from a backup; the data files are not affected",
-        ) from error

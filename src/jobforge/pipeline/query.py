@@ -1,16 +1,42 @@
-"""Questions to a data root: which tables, which batches, which rows. Reads only."""
+"""Questions to a data root: which tables, which batches, which versions, which rows. Reads only."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 
-from jobforge.errors import DataRootError, TableNotFoundError
+from jobforge.errors import (
+    InvalidOptionError,
+    NotAJobforgeFileError,
+    TableDamagedError,
+    TableNotFoundError,
+    VersionNotFoundError,
+    VersionRemovedError,
+)
 from jobforge.pipeline import catalog, lineage
-from jobforge.pipeline.config import Layer, PipelineConfig
+from jobforge.pipeline.config import Layer, PipelineConfig, parse_layer
 from jobforge.pipeline.footer import open_layer_file
 from jobforge.pipeline.models import BatchRecord, LayerState, TableMetadata
+from jobforge.pipeline.root import check_root
+from jobforge.pipeline.versions import table_store
+from jobforge.storage.store import Commit, Version
+
+
+@dataclass(frozen=True)
+class TableVersion:
+    """One version of one layer of a table.
+
+    Args:
+        number: 1 and up.
+        about: Operation, batch, transition, times, rows, bytes and files.
+    """
+
+    number: int
+    about: Commit
 
 
 def tables(config: PipelineConfig) -> list[TableMetadata]:
@@ -20,11 +46,11 @@ def tables(config: PipelineConfig) -> list[TableMetadata]:
         DataRootError: There is no such folder.
         RecordError: A record cannot be read.
     """
-    _existing(config)
-    return list(catalog.all_tables(config))
+    check_root(config)
+    return [_up_to_date(config, table) for table in catalog.all_tables(config)]
 
 
-def history(config: PipelineConfig, table: str | None = None) -> list[BatchRecord]:
+def batches(config: PipelineConfig, table: str | None = None) -> list[BatchRecord]:
     """Every batch, or those of one table, oldest first.
 
     Args:
@@ -36,7 +62,7 @@ def history(config: PipelineConfig, table: str | None = None) -> list[BatchRecor
         TableNotFoundError: No batch is of that table.
         RecordError: A record cannot be read.
     """
-    _existing(config)
+    check_root(config)
     records = list(lineage.all_records(config))
     if table is None:
         return records
@@ -50,42 +76,259 @@ def history(config: PipelineConfig, table: str | None = None) -> list[BatchRecor
     return found
 
 
-def current(
-    config: PipelineConfig, table: str, layer: Layer | None = None
-) -> tuple[TableMetadata, LayerState, pl.LazyFrame]:
-    """The current rows of a table.
+def history(
+    config: PipelineConfig, table: str, layer: Layer | str = Layer.GOLD
+) -> list[TableVersion]:
+    """The versions of one layer of a table, oldest first.
 
     Args:
         config: Where the data root is.
         table: `table` or `domain/table`.
-        layer: The layer; the highest that the table has unless given.
+        layer: bronze, silver or gold; staged is an archive and has no versions.
 
     Raises:
         TableNotFoundError: There is no such table, or it never reached the layer.
-        NotAJobforgeFileError: Its file is gone or damaged.
+        InvalidConfigError: There is no such layer, or it has no versions.
+        TableDamagedError: The log of the table cannot be read.
     """
-    _existing(config)
-    found = catalog.find_table(config, table)
+    found, wanted = find_layer(config, table, layer)
+    store = table_store(config, versioned(wanted), found.domain, found.table)
+    return [TableVersion(number, commit) for number, commit in store.commits()]
+
+
+def read(
+    config: PipelineConfig,
+    table: str,
+    layer: Layer | str = Layer.GOLD,
+    version: int | None = None,
+    as_of: datetime | None = None,
+) -> pl.LazyFrame:
+    """The rows of a table, as they were written.
+
+    Args:
+        config: Where the data root is.
+        table: `table` or `domain/table`.
+        layer: staged, bronze, silver or gold. Of staged, the newest batch.
+        version: Number of the version; the newest unless given.
+        as_of: The version that was the newest at this time; with a time zone.
+
+    Raises:
+        TableNotFoundError: There is no such table, or it never reached the layer.
+        VersionNotFoundError: There is no such version, or none that old.
+        VersionRemovedError: Its files were removed by `clean` or `erase`.
+        TableDamagedError: A log entry or file is missing or altered.
+        InvalidOptionError: Both a version and a time are given, or the time has no zone.
+    """
+    return look(config, table, layer, version, as_of).frame
+
+
+def open_version(
+    config: PipelineConfig, table: TableMetadata, layer: Layer, version: Version
+) -> pl.LazyFrame:
+    """The rows of a version.
+
+    Raises:
+        VersionRemovedError: Its files were removed by `clean` or `erase`.
+        TableDamagedError: A file is missing or altered.
+    """
+    store = table_store(config, layer, table.domain, table.table)
+    try:
+        return store.scan(version)
+    except TableDamagedError as error:
+        _explain(config, table, layer, version, error)
+        raise
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The rows of one layer of a table, with what is known of them."""
+
+    table: str
+    domain: str
+    layer: Layer
+    version: int | None
+    """Null for staged, which has no versions."""
+    rows: int
+    frame: pl.LazyFrame
+
+
+def look(
+    config: PipelineConfig,
+    table: str,
+    layer: Layer | str | None = None,
+    version: int | None = None,
+    as_of: datetime | None = None,
+) -> Seen:
+    """The rows of a table, as they were written, with what is known of them.
+
+    Args:
+        config: Where the data root is.
+        table: `table` or `domain/table`.
+        layer: staged, bronze, silver or gold; the highest that the table has
+            unless given. Of staged, the newest batch.
+        version: Number of the version; the newest unless given.
+        as_of: The version that was the newest at this time; with a time zone.
+
+    Raises:
+        TableNotFoundError: There is no such table, or it never reached the layer.
+        VersionNotFoundError: There is no such version, or none that old.
+        VersionRemovedError: Its files were removed by `clean` or `erase`.
+        TableDamagedError: A log entry or file is missing or altered.
+        InvalidOptionError: Both a version and a time are given, or the time has no zone.
+    """
+    found, wanted = find_layer(config, table, layer)
+    state = found.layers[wanted]
+    if wanted is Layer.STAGED or state.version is None:
+        if version is not None or as_of is not None:
+            versioned(wanted)
+            raise VersionNotFoundError(
+                f"{wanted} of {found.domain}/{found.table} has no versions yet",
+                hint="an older jobforge wrote it; the next promote makes versions",
+            )
+        return Seen(found.table, found.domain, wanted, None, state.rows, _file(config, state))
+    store = table_store(config, wanted, found.domain, found.table)
+    made = store.version(_number(store.commits, version, as_of))
+    frame = open_version(config, found, wanted, made)
+    rows = sum(file.rows for file in made.files)
+    return Seen(found.table, found.domain, wanted, made.number, rows, frame)
+
+
+def first_rows(frame: pl.LazyFrame, rows: int) -> pl.DataFrame:
+    """The first rows of a frame.
+
+    Raises:
+        TableDamagedError: Its files cannot be read.
+    """
+    try:
+        return frame.head(rows).collect(engine="streaming")
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise TableDamagedError(
+            f"the rows cannot be read ({(str(error).splitlines() or [''])[0]})",
+            hint="a file was altered: restore it from a backup",
+        ) from error
+
+
+def find_layer(
+    config: PipelineConfig, table: str, layer: Layer | str | None
+) -> tuple[TableMetadata, Layer]:
+    """A table that has reached a layer; its highest one unless one is named.
+
+    Raises:
+        TableNotFoundError: There is no such table, or it never reached the layer.
+        InvalidConfigError: There is no such layer.
+    """
+    check_root(config)
+    wanted = parse_layer(layer) if layer is not None else None
+    found = _up_to_date(config, catalog.find_table(config, table))
     reached = [member for member in Layer if member in found.layers]
-    wanted = layer or reached[-1]
+    wanted = wanted or reached[-1]
     if wanted not in found.layers:
         raise TableNotFoundError(
             f"{found.domain}/{found.table} has no {wanted} layer yet",
             hint="it has " + ", ".join(reached),
         )
-    state = found.layers[wanted]
-    path = config.data_root / Path(state.file)
-    return found, state, open_layer_file(path, wanted).frame
+    return found, wanted
 
 
-def first_rows(frame: pl.LazyFrame, rows: int) -> pl.DataFrame:
-    """The first rows of a frame."""
-    return frame.head(rows).collect(engine="streaming")
+def versioned(layer: Layer) -> Layer:
+    """The layer, where it has versions.
 
-
-def _existing(config: PipelineConfig) -> None:
-    if not config.data_root.is_dir():
-        raise DataRootError(
-            f"there is no data root {config.data_root}",
-            hint="name another with --data-root, or make one: `jobforge run FILE --table NAME`",
+    Raises:
+        InvalidOptionError: It is staged.
+    """
+    if layer is Layer.STAGED:
+        raise InvalidOptionError(
+            "staged has no versions: it is an archive of one file a batch",
+            hint="name bronze, silver or gold",
         )
+    return layer
+
+
+def _up_to_date(config: PipelineConfig, table: TableMetadata) -> TableMetadata:
+    """The record of a table with what the newest versions say.
+
+    The record is written after a version is published; in between, or where a
+    process died there, the log of the table knows better.
+    """
+    layers = dict(table.layers)
+    for layer in (Layer.BRONZE, Layer.SILVER, Layer.GOLD):
+        state = table.layers.get(layer)
+        store = table_store(config, layer, table.domain, table.table)
+        try:
+            latest = store.latest()
+            if latest is None or (state is not None and state.version == latest):
+                continue
+            version = store.version(latest)
+            schema = store.scan(version).collect_schema()
+        except TableDamagedError:
+            continue  # whoever reads the rows is told
+        layers[layer] = LayerState(
+            layer=layer,
+            file=f"{layer}/{table.domain}/{table.table}/{version.files[-1].name}",
+            batch_id=version.commit.batch_id,
+            version=latest,
+            rows=version.commit.rows,
+            size_bytes=version.commit.size_bytes,
+            updated_at=version.commit.published_at,
+            columns=catalog.columns_of(schema, {}),
+        )
+    return table.model_copy(update={"layers": layers})
+
+
+def _file(config: PipelineConfig, state: LayerState) -> pl.LazyFrame:
+    try:
+        return open_layer_file(config.data_root / Path(state.file), state.layer).frame
+    except NotAJobforgeFileError as error:
+        raise TableDamagedError(
+            error.message, hint="restore it from a backup; other batches still open"
+        ) from error
+
+
+def _number(
+    commits: Callable[[], list[tuple[int, Commit]]], version: int | None, as_of: datetime | None
+) -> int | None:
+    """The number of the version that was asked for; None for the newest."""
+    if as_of is None:
+        return version
+    if version is not None:
+        raise InvalidOptionError("both version and as_of are given", hint="give one of them")
+    if as_of.tzinfo is None:
+        raise InvalidOptionError(
+            "as_of has no time zone", hint="datetime(2026, 1, 31, tzinfo=UTC), for example"
+        )
+    found = None
+    known = commits()
+    # Clocks can go backwards, versions cannot: a version counts from the latest time so far.
+    newest = datetime.min.replace(tzinfo=UTC)
+    for number, commit in known:
+        newest = max(newest, commit.published_at)
+        if newest <= as_of:
+            found = number
+    if found is None:
+        first = f"the first is of {known[0][1].published_at.isoformat()}" if known else ""
+        raise VersionNotFoundError(f"there was no version at {as_of.isoformat()}", hint=first)
+    return found
+
+
+def _explain(
+    config: PipelineConfig,
+    table: TableMetadata,
+    layer: Layer,
+    version: Version,
+    error: TableDamagedError,
+) -> None:
+    """Say so where a file of a version is missing because it was removed on purpose."""
+    folder = f"{layer}/{table.domain}/{table.table}"
+    files = {f"{folder}/{file.name}" for file in version.files}
+    for record in lineage.all_records(config):
+        for log in record.transitions:
+            gone = [removed.file for removed in log.removed if removed.file in files]
+            if gone and not (config.data_root / gone[0]).exists():
+                raise VersionRemovedError(
+                    f"version {version.number} of {folder} no longer opens: {log.operation} "
+                    f"removed its files on {log.started_at:%Y-%m-%d} (batch {record.batch_id})",
+                    hint=f"version {error.place['opens']} and newer ones may still open"
+                    if "opens" in error.place
+                    else "`jobforge history TABLE --layer LAYER` lists the versions",
+                    version=version.number,
+                ) from error

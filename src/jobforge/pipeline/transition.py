@@ -1,9 +1,8 @@
-"""The life of one transition: recorded, computed, judged, published, recorded again.
+"""The life of one transition: marked, recorded, carried out, recorded again.
 
-Whoever moves rows, a layer class alone or the engine, goes through here, so
-that there is one order of events: the record says `running` before anything is
-written, nothing is visible before it was judged, and the record gets its
-outcome whatever happens.
+Whoever moves rows or makes a version, a layer class alone or the engine, goes
+through here, so that there is one order of events: the record says `running`
+before anything is written, and gets its outcome whatever happens.
 """
 
 from __future__ import annotations
@@ -12,32 +11,36 @@ import contextlib
 import os
 import socket
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import polars as pl
+import psutil
 
 from jobforge._version import __version__
-from jobforge.errors import JobforgeError, TransitionError, UsageError, WriteError
-from jobforge.pipeline import catalog, events, lineage
+from jobforge.errors import JobforgeError, StorageError, TransitionError, UsageError
+from jobforge.pipeline import events, lineage, recovery
 from jobforge.pipeline.config import Layer, PipelineConfig
-from jobforge.pipeline.footer import Footer
 from jobforge.pipeline.models import (
     ErrorRecord,
     InputRef,
     LayerTransitionLog,
-    Note,
+    Operation,
     SourceInfo,
     SourceLayer,
     TransformRef,
     TransitionStatus,
     Worker,
 )
-from jobforge.quality.account import RowAccount
-from jobforge.storage.paths import batch_files, relative_to_root
-from jobforge.storage.publish import Publication, scratch_folder
+from jobforge.pipeline.root import prepare_root
+from jobforge.pipeline.versions import table_store
+from jobforge.storage.debris import mark, scratch_folder, scratch_path
+from jobforge.storage.delta import DeltaStore
+from jobforge.storage.paths import relative_to_root
 
 Clock = Callable[[], datetime]
 
@@ -57,57 +60,10 @@ class Move:
     source_layer: SourceLayer
     target_layer: Layer
     source_files: tuple[str, ...]
-    inputs: tuple[Path, ...] = ()
+    operation: Operation
+    inputs: tuple[InputRef, ...] = ()
     transforms: tuple[TransformRef, ...] = ()
-
-
-@dataclass(frozen=True)
-class Written:
-    """What was written, not yet visible."""
-
-    target: Path
-    rows: int
-    rejects: Path | None
-    probes: list[pl.DataFrame]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a layer says of what was written.
-
-    Where `refusal` is set, the table stays as it was, and only the rejects
-    become visible.
-    """
-
-    account: RowAccount
-    notes: tuple[Note, ...] = ()
-    refusal: JobforgeError | None = None
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a layer wants written, as frames that are not computed yet.
-
-    Args:
-        frame: The rows of the target.
-        footer: What the file says of itself.
-        judge: Called with what was written, before it becomes visible.
-        rejects: Rows for quarantine.
-        probes: Small frames to compute in the same pass.
-        locate: Called when computing failed, to name the step that is to blame; None
-            where it is none of them.
-        sources: The source files, where this is an ingest.
-        source_columns: Column lineage, where it is known exactly.
-    """
-
-    frame: pl.LazyFrame
-    footer: Footer
-    judge: Callable[[Written], Verdict]
-    rejects: pl.LazyFrame | None = None
-    probes: tuple[pl.LazyFrame, ...] = ()
-    locate: Callable[[BaseException], JobforgeError | None] | None = None
-    sources: Callable[[], tuple[SourceInfo, ...]] = tuple
-    source_columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    of_version: int | None = None
 
 
 @dataclass(frozen=True)
@@ -131,65 +87,166 @@ class Transition:
         self.config = config
         self.move = move
         self.started_at = clock()
+        self.transition_id = str(uuid.uuid4())
         self._clock = clock
-        root = config.data_root
-        self._log = LayerTransitionLog(
-            transition_id=str(uuid.uuid4()),
+        self.log = LayerTransitionLog(
+            transition_id=self.transition_id,
             batch_id=move.batch_id,
             table=move.table,
             domain=move.domain,
             source_layer=move.source_layer,
             target_layer=move.target_layer,
             source_files=move.source_files,
-            inputs=tuple(
-                InputRef(
-                    table=move.table,
-                    domain=move.domain,
-                    layer=Layer(move.source_layer),
-                    file=relative_to_root(path, root),
-                )
-                for path in move.inputs
-            ),
+            inputs=move.inputs,
+            operation=move.operation,
             transforms_applied=move.transforms,
             started_at=self.started_at,
             status=TransitionStatus.RUNNING,
-            worker=Worker(host=socket.gethostname(), pid=os.getpid()),
+            worker=_worker(),
             jobforge_version=__version__,
             polars_version=pl.__version__,
         )
         self._sources: tuple[SourceInfo, ...] = ()
+        self._planned: Path | None = None
 
-    def run(self, plan: Callable[[Path], Work]) -> Outcome:
+    @property
+    def store(self) -> DeltaStore | None:
+        """The versions of the layer's table; None for staged, which has none."""
+        move = self.move
+        if move.target_layer is Layer.STAGED:
+            return None
+        scratch = scratch_path(self.config.data_root, self.transition_id)
+        return table_store(self.config, move.target_layer, move.domain, move.table, scratch)
+
+    def run(self, body: Callable[[Path], None]) -> LayerTransitionLog:
         """Carry the transition out.
 
         Args:
-            plan: Says what to write; gets a folder for scratch files, which it
-                creates where it needs it and which is removed afterwards.
+            body: Does the work and says what came of it with `plan`, `note` and
+                `publish`; gets a folder for scratch files, which it creates
+                where it needs it and which is removed afterwards.
 
         Raises:
-            JobforgeError: The work was refused or failed. Nothing new is
-                visible in the target layer, and the record says why.
+            JobforgeError: The work was refused or failed. What was not
+                published is gone, and the record says why.
         """
+        prepare_root(self.config, self.started_at)
+        recovery.recover(self.config, self._clock)
+        with self._marked():
+            self._save()
+            try:
+                with scratch_folder(self.config.data_root, self.transition_id) as scratch:
+                    body(scratch)
+                self._save()
+            except JobforgeError as error:
+                if isinstance(error, UsageError):
+                    # Whoever reads a schema or an option does not know which table it is for.
+                    here = {"layer": str(self.move.target_layer), "table": self.move.table}
+                    error.place = {**here, **error.place}
+                self._failed(error, error)
+                raise
+            except Exception as error:
+                # Nothing but errors of ours reaches a user; what was raised stays as the cause.
+                wrapped = _unexpected(error)
+                self._failed(error, wrapped)
+                raise wrapped from error
+            except BaseException as error:
+                self._failed(error, None)
+                raise
+        self._tell_success()
+        return self.log
+
+    def plan(self, target: Path) -> None:
+        """Say where the file of the transition will be."""
+        self._planned = target
+
+    def note(self, sources: tuple[SourceInfo, ...], **values: object) -> None:
+        """Take over what is known once the rows were counted, whatever happens next."""
+        self._sources = sources
+        self._set(**values)
+
+    def record(self, **values: object) -> None:
+        """Take over what is known, and put it into the record at once."""
+        self._set(**values)
         self._save()
+
+    def publish(self, status: TransitionStatus, **values: object) -> None:
+        """Say that the work stands, and what came of it."""
+        self._set(**values, status=status, completed_at=self.finished_at())
+
+    def relative(self, path: Path) -> str:
+        """A path as records keep it."""
+        return relative_to_root(path, self.config.data_root)
+
+    @contextmanager
+    def _marked(self) -> Iterator[None]:
+        """Hold a marker, by which others tell that this process still works.
+
+        Where the outcome could not be recorded, the marker stays: then the
+        next run finds it without an owner and records what happened.
+        """
+        name = recovery.marker_name(self.move.batch_id, self.transition_id)
+        marker = mark(self.config.running_path() / name)
         try:
-            outcome = self._publish(plan)
-        except JobforgeError as error:
-            if isinstance(error, UsageError):
-                # Whoever reads a schema or an option does not know which table it is for.
-                here = {"layer": str(self.move.target_layer), "table": self.move.table}
-                error.place = {**here, **error.place}
-            self._failed(error, error)
-            raise
-        except Exception as error:
-            # Nothing but errors of ours reaches a user; what was raised stays as the cause.
-            wrapped = _unexpected(error)
-            self._failed(error, wrapped)
-            raise wrapped from error
-        except BaseException as error:
-            self._failed(error, None)
-            raise
-        log = outcome.log
-        seconds = (self._finished() - self.started_at).total_seconds()
+            yield
+        finally:
+            if self.log.status is TransitionStatus.RUNNING:
+                marker.release()
+            else:
+                marker.done()
+
+    def _failed(self, error: BaseException, known: JobforgeError | None) -> None:
+        """Record the failure; an error while recording does not hide the first.
+
+        What was published stays, and is recorded as published.
+        """
+        self._tell("transition.failed", failed=True, error=known.code if known else repr(error))
+        outcome = self.log.status is TransitionStatus.RUNNING
+        if outcome:
+            self._set(
+                status=TransitionStatus.FAILED,
+                errors=(ErrorRecord.of(known or error),),
+                completed_at=self.finished_at(),
+                **self._landed(),
+                **self._settled(),
+            )
+        try:
+            self._save()
+        except JobforgeError as second:
+            self._set(status=TransitionStatus.RUNNING)
+            error.add_note(f"the outcome could not be recorded: {second}")
+
+    def _landed(self) -> dict[str, object]:
+        """What of a failed transition was published before it failed."""
+        store = self.store
+        with contextlib.suppress(StorageError):
+            version = store.find(self.transition_id) if store is not None else None
+            if version is not None:
+                target = self.relative(self._planned) if self._planned is not None else None
+                return {"table_version": version, "target_file": target}
+        return {}
+
+    def _settled(self) -> dict[str, object]:
+        """What of the files that it was to remove or to write in their place is so."""
+        with contextlib.suppress(StorageError):
+            return recovery.settle_replaced(self.config, self.log)
+        return {}
+
+    def finished_at(self) -> datetime:
+        """The end of the transition: the clock is read once, and never before its start."""
+        if self.log.completed_at is not None:
+            return self.log.completed_at
+        return max(self._clock(), self.started_at)
+
+    def _set(self, **values: object) -> None:
+        self.log = self.log.model_copy(update=values)
+
+    def _save(self) -> None:
+        lineage.record_log(self.config, self.log, self._sources)
+
+    def _tell_success(self) -> None:
+        log = self.log
+        seconds = (self.finished_at() - self.started_at).total_seconds()
         self._tell(
             "transition.finished",
             rows_in=log.row_count_in,
@@ -197,7 +254,6 @@ class Transition:
             status=str(log.status),
             seconds=round(seconds, 3),
         )
-        return outcome
 
     def _tell(self, event: str, *, failed: bool = False, **more: object) -> None:
         """Log an event; a log that cannot be written changes no outcome."""
@@ -210,160 +266,15 @@ class Transition:
             logger = events.get_logger()
             (logger.error if failed else logger.info)(event, **about, **more)
 
-    def _publish(self, plan: Callable[[Path], Work]) -> Outcome:
-        move, config = self.move, self.config
-        place = Path(move.domain) / move.table
-        layer = move.target_layer
-        folders = [config.layer_path(layer) / place, config.quarantine_path() / layer / place]
-        target, rejected = batch_files(folders, move.batch_id)
-        catalog.check(config, self._log)
-        with (
-            Publication() as publication,
-            scratch_folder(config.data_root) as scratch,
-        ):
-            work = plan(scratch)
-            written = _write(work, publication, target, rejected)
-            verdict = work.judge(written)
-            verdict.account.check()
-            self._note(work, verdict)
-            schema = _checked_schema(work, written)
-            if not verdict.account.quarantined:
-                publication.drop(rejected)
-            if verdict.refusal is not None:
-                publication.drop(target)
-                publication.commit()
-                self._set(quarantine_file=relative_to_root(rejected, config.data_root))
-                raise verdict.refusal.at(quarantine=str(rejected))
-            publication.commit()
-        left = bool(verdict.account.quarantined)
-        self._set(
-            target_file=relative_to_root(target, config.data_root),
-            quarantine_file=relative_to_root(rejected, config.data_root) if left else None,
-            status=TransitionStatus.PARTIAL if left else TransitionStatus.SUCCESS,
-            completed_at=self._finished(),
-        )
-        self._save()
-        catalog.update(config, self._log, target, schema, work.source_columns)
-        return Outcome(target, self._log)
 
-    def _note(self, work: Work, verdict: Verdict) -> None:
-        """Take over what is known once the rows were counted, whatever happens next."""
-        self._sources = work.sources()
-        self._set(
-            row_count_in=verdict.account.rows_in,
-            row_count_out=verdict.account.rows_out,
-            account=verdict.account,
-            notes=verdict.notes,
-        )
-
-    def _failed(self, error: BaseException, known: JobforgeError | None) -> None:
-        """Record the failure; an error while recording does not hide the first.
-
-        What was published stays recorded as published.
-        """
-        self._tell("transition.failed", failed=True, error=known.code if known else repr(error))
-        if self._log.status is not TransitionStatus.RUNNING:
-            return
-        if known is not None:
-            entry = ErrorRecord(
-                code=known.code,
-                kind=type(known).__name__,
-                message=known.message,
-                hint=known.hint,
-                place=dict(known.place),
-            )
-        else:
-            entry = ErrorRecord(
-                code="JF000",
-                kind=type(error).__name__,
-                message=str(error),
-                hint="",
-                place={},
-            )
-        self._set(
-            status=TransitionStatus.FAILED,
-            errors=(entry,),
-            completed_at=self._finished(),
-            target_file=None,
-        )
-        try:
-            self._save()
-        except JobforgeError as second:
-            error.add_note(f"the failure could not be recorded: {second}")
-
-    def _finished(self) -> datetime:
-        """The end of the transition: the clock is read once, and never before its start."""
-        if self._log.completed_at is not None:
-            return self._log.completed_at
-        return max(self._clock(), self.started_at)
-
-    def _set(self, **values: object) -> None:
-        self._log = self._log.model_copy(update=values)
-
-    def _save(self) -> None:
-        lineage.record_log(self.config, self._log, self._sources)
+@cache
+def _process_start(pid: int) -> datetime:
+    return datetime.fromtimestamp(psutil.Process(pid).create_time(), UTC)
 
 
-def _write(work: Work, publication: Publication, target: Path, rejected: Path) -> Written:
-    """Compute the frames of a piece of work in one pass, into temporary files.
-
-    The rejects are reserved first, so that they become visible first: a row
-    that left is never lost.
-    """
-    metadata = work.footer.metadata()
-    sinks = []
-    rejects = None
-    if work.rejects is not None:
-        rejects = publication.reserve(rejected)
-        sinks.append(_sink(work.rejects, rejects, metadata))
-    temp = publication.reserve(target)
-    sinks.append(_sink(work.frame, temp, metadata))
-    try:
-        results = pl.collect_all([*sinks, *work.probes], engine="streaming")
-    except JobforgeError:
-        raise
-    except (Exception, pl.exceptions.PanicException) as error:
-        raise _translate(work, error) from error
-    rows = int(pl.scan_parquet(temp, glob=False).select(pl.len()).collect().item())
-    return Written(temp, rows, rejects, results[len(sinks) :])
-
-
-def _checked_schema(work: Work, written: Written) -> pl.Schema:
-    """The columns of the written file, which have to be those of the frame.
-
-    Raises:
-        TransitionError: They are not; nothing is published.
-    """
-    wanted = work.frame.collect_schema()
-    schema = pl.scan_parquet(written.target, glob=False).collect_schema()
-    if list(schema.items()) != list(wanted.items()):
-        other = [name for name in {*schema, *wanted} if schema.get(name) != wanted.get(name)]
-        raise TransitionError(
-            f"the file was written with other columns than it should have: {sorted(other)[:5]}",
-            hint="this is likely a defect of jobforge or Polars: keep the input and report it",
-        )
-    return schema
-
-
-def _sink(frame: pl.LazyFrame, path: Path, metadata: dict[str, str]) -> pl.LazyFrame:
-    sink: pl.LazyFrame = frame.sink_parquet(path, compression="zstd", metadata=metadata, lazy=True)
-    return sink
-
-
-def _translate(work: Work, error: BaseException) -> JobforgeError:
-    located = work.locate(error) if work.locate is not None else None
-    if located is not None:
-        return located
-    first = (str(error).splitlines() or [type(error).__name__])[0]
-    if isinstance(error, OSError) or "os error" in first.lower():
-        return WriteError(
-            f"the layer file could not be written: {first}",
-            hint="look at free space and permissions of the data root",
-        )
-    return TransitionError(
-        f"Polars could not compute the layer: {first}",
-        hint="this is likely a defect of jobforge or Polars: keep the source file and report it",
-    )
+def _worker() -> Worker:
+    pid = os.getpid()
+    return Worker(host=socket.gethostname(), pid=pid, started_at=_process_start(pid))
 
 
 def _unexpected(error: Exception) -> TransitionError:

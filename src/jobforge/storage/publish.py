@@ -1,44 +1,29 @@
 """Atomic publishing: a file is either not there or whole and on the disk.
 
 Every file of a data root is written to a unique temporary name in its own
-folder, synced, renamed into place, and the folder synced. What fails on the
-way, an interrupt included, leaves nothing behind.
+folder, synced, given its name, and the folder synced. What fails on the way,
+an interrupt included, leaves nothing behind. A process that is killed cannot
+tidy up; whoever finds its temporary files can tell that they are abandoned,
+because a living writer holds a lock on each of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import shutil
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from jobforge.errors import DataRootError, PublishConflictError, WriteError
+from jobforge.errors import DataRootError, JobforgeError, PublishConflictError, WriteError
+from jobforge.storage.sync import WINDOWS, like_folder, rename, sync_file, sync_folder, wait_for
 
 TEMP_SUFFIX = ".tmp"
-
-
-def sync_file(path: Path) -> None:
-    """Ask the operating system to put the file's bytes on the disk."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def sync_folder(folder: Path) -> None:
-    """Ask the operating system to put the folder's entries on the disk.
-
-    Windows cannot open a folder for this; there the rename itself is journaled.
-    """
-    if os.name == "nt":
-        return
-    sync_file(folder)
+SPACE = "look at free space and permissions of the data root"
 
 
 def make_folder(folder: Path) -> None:
@@ -53,9 +38,12 @@ def make_folder(folder: Path) -> None:
         while not probe.exists() and probe != probe.parent:
             missing.append(probe)
             probe = probe.parent
-        folder.mkdir(parents=True, exist_ok=True)
         for made in reversed(missing):
+            with contextlib.suppress(FileExistsError):
+                made.mkdir()
+                like_folder(made)
             sync_folder(made.parent)
+        folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         raise DataRootError(
             f"the folder {folder} cannot be created: {error}",
@@ -63,21 +51,60 @@ def make_folder(folder: Path) -> None:
         ) from error
 
 
+def create_held(path: Path) -> int:
+    """Make an empty file, readable by nobody else yet, and take its lock.
+
+    Raises:
+        DataRootError: It cannot be made.
+        WriteError: There is no space.
+    """
+    while True:
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise WriteError(f"there is no space left in {path.parent}", hint=SPACE) from error
+            raise DataRootError(
+                f"the folder {path.parent} cannot be written: {error.strerror}",
+                hint="choose a data root where you may write",
+            ) from error
+        wait_for(handle)
+        # Before it was locked, somebody may have tidied it away as abandoned.
+        if path.exists():
+            return handle
+        os.close(handle)
+
+
+@dataclass
+class _File:
+    temp: Path
+    target: Path
+    replace: bool
+    handle: int | None = None
+    placed: bool = False
+
+
 class Publication:
-    """Files that become visible together, or not at all where one of them fails.
+    """Files that become visible one after the other, or not at all where one of them fails.
 
     Use it as a context manager: `reserve` gives the temporary path to write
-    to, `commit` renames each file into place in the order of reservation.
-    Leaving the block without `commit` removes what was written. The renames
-    are one system call each: a crash between two leaves the earlier visible,
-    so reserve first what may stand alone (rejects before the table).
+    to, `place` gives each file its name in the order of reservation, and
+    `keep` says that all of them stay. Leaving the block without `keep` removes
+    what was written, under whichever name. A crash between two names leaves the
+    earlier visible, so reserve first what may stand alone (rejects before the
+    table).
+
+    Args:
+        landed: Asked where the block ends without `keep`: whether somebody
+            refers to the placed files by now, so that they have to stay.
     """
 
-    def __init__(self) -> None:
-        self._files: list[tuple[Path, Path, bool]] = []
+    def __init__(self, landed: Callable[[], bool] = lambda: False) -> None:
+        self._files: list[_File] = []
+        self._landed = landed
 
     def reserve(self, target: Path, *, replace: bool = False) -> Path:
-        """A unique temporary path in the folder of `target`.
+        """A unique temporary path in the folder of `target`, already there and empty.
 
         Args:
             target: Where the file is to be.
@@ -87,41 +114,52 @@ class Publication:
             DataRootError: The folder cannot be created or written.
         """
         make_folder(target.parent)
-        if not os.access(target.parent, os.W_OK | os.X_OK):
-            raise DataRootError(
-                f"the folder {target.parent} cannot be written",
-                hint="choose a data root where you may write",
-            )
         temp = target.with_name(f".{target.name}.{uuid.uuid4().hex}{TEMP_SUFFIX}")
-        self._files.append((temp, target, replace))
+        file = _File(temp, target, replace)
+        self._files.append(file)
+        file.handle = create_held(temp)
+        if WINDOWS:  # an open file could be neither written by others nor renamed there
+            _close(file)
         return temp
 
     def drop(self, target: Path) -> None:
         """Forget one reserved file and remove what was written to it."""
-        for entry in [entry for entry in self._files if entry[1] == target]:
-            entry[0].unlink(missing_ok=True)
-            self._files.remove(entry)
+        for file in [file for file in self._files if file.target == target]:
+            _remove(file, placed=True)
+            self._files.remove(file)
 
-    def commit(self) -> None:
-        """Sync and rename every reserved file.
+    def place(self) -> None:
+        """Sync every reserved file and give it its name.
 
         Raises:
-            WriteError: The operating system refused; what was not renamed is removed.
+            WriteError: The operating system refused.
             PublishConflictError: A file that may not be replaced is there already.
         """
+        waiting = [file for file in self._files if not file.placed]
         try:
-            for temp, _, _ in self._files:
-                sync_file(temp)
-            while self._files:
-                temp, target, replace = self._files[0]
-                _put(temp, target, replace=replace)
-                self._files.pop(0)
-                sync_folder(target.parent)
+            for file in waiting:
+                if not file.temp.stat().st_size:
+                    raise WriteError(f"{file.target} was never written", hint=SPACE)
+                like_folder(file.temp)
+                sync_file(file.temp)
+            for file in waiting:
+                _put(file)
+                sync_folder(file.target.parent)
+        except JobforgeError:
+            raise
         except OSError as error:
             raise WriteError(
                 f"{error.filename or 'a file'} could not be published: {error.strerror or error}",
-                hint="look at free space and permissions of the data root",
+                hint=SPACE,
             ) from error
+
+    def keep(self) -> None:
+        """What was placed stays when the block ends."""
+        kept = [file for file in self._files if file.placed]
+        # First forgotten, then closed: an interrupt between the two removes nothing.
+        self._files = [file for file in self._files if not file.placed]
+        for file in kept:
+            _close(file)
 
     def __enter__(self) -> Self:
         return self
@@ -132,25 +170,53 @@ class Publication:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for temp, _, _ in self._files:
-            with contextlib.suppress(OSError):
-                temp.unlink(missing_ok=True)
+        placed = bool(self._files) and not self._landed()
+        for file in self._files:
+            _remove(file, placed=placed)
         self._files.clear()
 
 
-def _put(temp: Path, target: Path, *, replace: bool) -> None:
+def _put(file: _File) -> None:
     """Give a file its name; a file that is there stays unless it may be replaced."""
-    if replace or os.name == "nt":
-        if not replace and target.exists():
-            raise _conflict(target)
-        temp.replace(target)
+    if file.replace or WINDOWS:
+        if not file.replace and file.target.exists():
+            raise _conflict(file.target)
+        rename(file.temp, file.target)
+        file.placed = True
         return
     try:
         # A link fails where the name is taken; a rename would not.
-        os.link(temp, target)
+        os.link(file.temp, file.target)
     except FileExistsError as error:
-        raise _conflict(target) from error
-    temp.unlink()
+        raise _conflict(file.target) from error
+    file.placed = True
+    file.temp.unlink()
+
+
+def _remove(file: _File, *, placed: bool) -> None:
+    """Remove a file under its temporary name and, where `placed`, under its own.
+
+    What was replaced cannot come back, and what is there is whole: it stays.
+    """
+    with contextlib.suppress(OSError):
+        if placed and not file.replace and _ours(file):
+            file.target.unlink()
+    with contextlib.suppress(OSError):
+        file.temp.unlink(missing_ok=True)
+    _close(file)
+
+
+def _ours(file: _File) -> bool:
+    """Whether the file under the final name is the one that was written here."""
+    if file.handle is None:
+        return file.placed
+    return os.path.samestat(file.target.stat(), os.fstat(file.handle))
+
+
+def _close(file: _File) -> None:
+    if file.handle is not None:
+        os.close(file.handle)
+        file.handle = None
 
 
 def _conflict(target: Path) -> PublishConflictError:
@@ -160,34 +226,26 @@ def _conflict(target: Path) -> PublishConflictError:
     )
 
 
-def publish_text(target: Path, text: str) -> None:
-    """Publish a small text file (UTF-8) atomically, replacing what was there.
+def publish_bytes(target: Path, data: bytes, *, replace: bool) -> None:
+    """Publish a small file atomically.
+
+    Args:
+        target: Where it is to be.
+        data: All of it.
+        replace: Whether it may take the place of a file that is there.
 
     Raises:
         DataRootError: The folder cannot be created or written.
         WriteError: The operating system refused the write.
+        PublishConflictError: The file is there and may not be replaced.
     """
     with Publication() as publication:
-        temp = publication.reserve(target, replace=True)
+        temp = publication.reserve(target, replace=replace)
         try:
-            temp.write_text(text, encoding="utf-8")
+            temp.write_bytes(data)
         except OSError as error:
             raise WriteError(
-                f"{target} could not be written: {error.strerror or error}",
-                hint="look at free space and permissions of the data root",
+                f"{target} could not be written: {error.strerror or error}", hint=SPACE
             ) from error
-        publication.commit()
-
-
-@contextmanager
-def scratch_folder(near: Path) -> Iterator[Path]:
-    """A private folder below `near` for the time of the block; removed at its end.
-
-    It is made on first need by the caller writing into it, so that a reader
-    that needs no scratch space leaves no trace.
-    """
-    folder = near / f".scratch.{uuid.uuid4().hex}{TEMP_SUFFIX}"
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        publication.place()
+        publication.keep()

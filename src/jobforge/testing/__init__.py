@@ -1,7 +1,6 @@
-"""For authors of extensions: suites that an implementation of a plug point has to pass."""
-
-from __future__ import annotations
+"""Conformance suites for what can be plugged in: readers of source formats, stores of tables."""
 
 from jobforge.testing.readers import ReaderConformance, Sample
+from jobforge.testing.stores import StoreConformance
 
-__all__ = ["ReaderConformance", "Sample"]
+__all__ = ["ReaderConformance", "Sample", "StoreConformance"]

@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+import jobforge
 from jobforge.cli import output, parameters
+from jobforge.errors import InvalidOptionError
 
 TableArgument = Annotated[
     str | None,
@@ -14,21 +16,31 @@ TableArgument = Annotated[
 ]
 
 
+Layer = Annotated[
+    str | None,
+    typer.Option("--layer", "-l", help="Show the versions of this layer: bronze, silver or gold."),
+]
+
+
 def history(
     table: TableArgument = None,
+    layer: Layer = None,
     data_root: parameters.DataRoot = parameters.DEFAULT_ROOT,
     *,
     as_json: parameters.AsJson = False,
 ) -> None:
-    """List the batches, oldest first, with every transition.
+    """List the batches, oldest first, with every transition; or the versions of a layer.
 
-    Example: jobforge history employees
+    Example: jobforge history employees --layer gold
     """
     out = output.choose(as_json=as_json)
+    if layer is not None:
+        _versions(out, table, layer, data_root)
+        return
     from jobforge.cli.accounts import what_happened
     from jobforge.pipeline import query
 
-    records = query.history(output.config(data_root), table)
+    records = query.batches(output.config(data_root), table)
     if as_json:
         out.record([record.model_dump(mode="json") for record in records])
         return
@@ -56,4 +68,29 @@ def history(
         "what happened",
         "started",
     )
+    out.table("", columns, rows)
+
+
+def _versions(out: output.Output, table: str | None, layer: str, data_root: str) -> None:
+    if table is None:
+        hint = "jobforge history TABLE --layer gold"
+        raise InvalidOptionError("--layer needs a table", hint=hint)
+    engine = jobforge.PipelineEngine(output.config(data_root))
+    versions = engine.history(table, layer)
+    if out.as_json:
+        out.record([{"version": v.number, **v.about.model_dump(mode="json")} for v in versions])
+        return
+    rows = [
+        (
+            v.number,
+            v.about.operation + (f" of {v.about.of_version}" if v.about.of_version else ""),
+            v.about.rows,
+            v.about.files,
+            v.about.size_bytes,
+            f"{v.about.published_at:%Y-%m-%d %H:%M:%S}Z",
+            v.about.batch_id,
+        )
+        for v in versions
+    ]
+    columns = ("version", "made by", "rows", "files", "bytes", "published", "batch")
     out.table("", columns, rows)

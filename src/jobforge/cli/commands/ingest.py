@@ -9,7 +9,7 @@ from jobforge.cli import output, parameters
 from jobforge.errors import InvalidOptionError
 
 if TYPE_CHECKING:
-    from jobforge.pipeline.engine import IngestResult
+    from jobforge.pipeline.results import IngestResult
 
 
 def ingest(

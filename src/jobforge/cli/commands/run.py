@@ -19,6 +19,21 @@ SchemaFile = Annotated[
     ),
 ]
 
+LoadOption = Annotated[
+    str,
+    typer.Option(
+        "--load", help="replace: the batch becomes the table; append: its rows join the table."
+    ),
+]
+OnConflictOption = Annotated[
+    str,
+    typer.Option(
+        "--on-conflict",
+        help="Where another run published meanwhile: fail, or retry on top of one that began "
+        "earlier.",
+    ),
+]
+
 
 def run(
     files: parameters.Files,
@@ -28,6 +43,8 @@ def run(
     schema: SchemaFile = None,
     file_format: parameters.Format = None,
     options: parameters.Options = None,
+    load: LoadOption = "replace",
+    on_conflict: OnConflictOption = "fail",
     *,
     as_json: parameters.AsJson = False,
 ) -> None:
@@ -44,7 +61,9 @@ def run(
     config = output.config(data_root)
     with progress_bar() as progress:
         engine = jobforge.PipelineEngine(config, progress=progress)
-        result = engine.run_full_pipeline(files, table, domain, declared, read=read)
+        result = engine.run_full_pipeline(
+            files, table, domain, declared, read=read, load=load, on_conflict=on_conflict
+        )
     if as_json:
         logs = [log.model_dump(mode="json") for log in result["logs"]]
         paths = {key: str(value) for key, value in result.items() if key.endswith("_path")}

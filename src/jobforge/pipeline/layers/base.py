@@ -11,11 +11,16 @@ from typing import ClassVar
 import polars as pl
 
 from jobforge._version import __version__
-from jobforge.pipeline.config import Layer, PipelineConfig
+from jobforge.errors import WrongLayerError
+from jobforge.pipeline import lineage
+from jobforge.pipeline.config import Layer, Loading, PipelineConfig
 from jobforge.pipeline.footer import Footer, LayerFile, open_layer_file
-from jobforge.pipeline.models import SourceLayer, TransformRef
+from jobforge.pipeline.models import InputRef, Operation, SourceLayer, TransformRef
 from jobforge.pipeline.steps import Place, Step, Transform, resolve_steps
-from jobforge.pipeline.transition import Clock, Move, Outcome, Transition, Work, utc_now
+from jobforge.pipeline.transition import Clock, Move, Outcome, Transition, utc_now
+from jobforge.pipeline.versions import Joining, joining
+from jobforge.pipeline.writing import Work, carry_out
+from jobforge.storage.paths import relative_to_root
 
 _SOURCES: dict[Layer, SourceLayer] = {
     Layer.STAGED: "staged",
@@ -38,15 +43,27 @@ class LayerBase:
         self._clock = clock
 
     def _open(self, path: Path | str, source: Layer) -> LayerFile:
-        return open_layer_file(path, source)
+        opened = open_layer_file(path, source)
+        if opened.footer.batches:
+            raise WrongLayerError(
+                f"{opened.path} holds the rows of {len(opened.footer.batches)} batches",
+                hint="promote the files of the batches, or ingest their sources again",
+                table=opened.footer.table,
+            )
+        return opened
 
     def _transition(
         self,
         config: PipelineConfig,
         opened: LayerFile,
+        loading: Loading,
         transforms: tuple[TransformRef, ...] = (),
     ) -> Transition:
         footer = opened.footer
+        file = relative_to_root(opened.path, config.data_root)
+        record = lineage.load(config, footer.batch_id)
+        logs = record.transitions if record is not None else ()
+        published = {log.target_file: log.table_version for log in logs}
         move = Move(
             batch_id=footer.batch_id,
             table=footer.table,
@@ -54,10 +71,27 @@ class LayerBase:
             source_layer=_SOURCES[footer.layer],
             target_layer=self.name,
             source_files=tuple(source.name for source in footer.sources),
-            inputs=(opened.path,),
+            operation=Operation(loading.load),
+            inputs=(
+                InputRef(
+                    table=footer.table,
+                    domain=footer.domain,
+                    layer=footer.layer,
+                    file=file,
+                    version=published.get(file),
+                ),
+            ),
             transforms=transforms,
         )
         return Transition(config, move, self._clock)
+
+    def _joining(self, transition: Transition, loading: Loading) -> Joining:
+        record = lineage.load(transition.config, transition.move.batch_id)
+        again = record is not None and any(
+            log.table_version is not None and log.target_layer is self.name
+            for log in record.transitions
+        )
+        return joining(loading, again=again)
 
     def _footer(self, before: Footer, *, traceable: bool) -> Footer:
         return before.model_copy(
@@ -81,13 +115,19 @@ class StepLayer(LayerBase, ABC):
         path: Path | str,
         config: PipelineConfig,
         transforms: Sequence[Transform] | None = None,
+        loading: Loading | None = None,
     ) -> Outcome:
         """`process`, with the log of the transition in the result."""
         opened = self._open(path, self.source)
         steps = resolve_steps(transforms, Place(self.name, opened.footer.table))
         references = tuple(step.reference for step in steps)
-        transition = self._transition(config, opened, references)
-        return transition.run(lambda _: self._work(opened, steps, transition.started_at))
+        loading = loading or Loading()
+        transition = self._transition(config, opened, loading, references)
+
+        def plan(_: Path) -> Work:
+            return self._work(opened, steps, transition.started_at)
+
+        return carry_out(transition, plan, self._joining(transition, loading))
 
     @abstractmethod
     def _work(self, opened: LayerFile, steps: tuple[Step, ...], at: datetime) -> Work:

@@ -11,7 +11,7 @@ import polars as pl
 from jobforge.contracts.casts import can_cast, describe, exact_cast
 from jobforge.contracts.schema import BronzeSchema, parse_schema
 from jobforge.errors import CastRejectedError, InvalidSchemaError
-from jobforge.pipeline.config import Layer, PipelineConfig
+from jobforge.pipeline.config import Layer, Loading, PipelineConfig
 from jobforge.pipeline.footer import LayerFile
 from jobforge.pipeline.layers.base import LayerBase
 from jobforge.pipeline.provenance import (
@@ -20,7 +20,8 @@ from jobforge.pipeline.provenance import (
     move,
     provenance_last,
 )
-from jobforge.pipeline.transition import Outcome, Transition, Verdict, Work, Written
+from jobforge.pipeline.transition import Outcome, Transition
+from jobforge.pipeline.writing import Verdict, Work, Written, carry_out
 from jobforge.quality.account import RowAccount
 from jobforge.quality.columns import column, columns, free_name
 from jobforge.quality.quarantine import REASONS, STEP, Check, count_by_first_reason, split
@@ -60,12 +61,18 @@ class BronzeLayer(LayerBase):
         return self.run(staged_path, config, schema).path
 
     def run(
-        self, staged_path: Path | str, config: PipelineConfig, schema: Schema | None = None
+        self,
+        staged_path: Path | str,
+        config: PipelineConfig,
+        schema: Schema | None = None,
+        loading: Loading | None = None,
     ) -> Outcome:
         """`process`, with the log of the transition in the result."""
         opened = self._open(staged_path, Layer.STAGED)
-        transition = self._transition(config, opened)
-        return transition.run(lambda _: self._work(opened, schema, transition))
+        loading = loading or Loading()
+        transition = self._transition(config, opened, loading)
+        how = self._joining(transition, loading)
+        return carry_out(transition, lambda _: self._work(opened, schema, transition), how)
 
     def _work(self, opened: LayerFile, schema: Schema | None, transition: Transition) -> Work:
         declared = parse_schema(schema)
@@ -92,6 +99,7 @@ class BronzeLayer(LayerBase):
             lambda written: _judge(opened, written),
             rejects=rejects,
             source_columns={new: (old,) for new, old in originals.items()},
+            least_bytes=opened.path.stat().st_size // 2,
         )
 
 

@@ -17,7 +17,7 @@ from jobforge.pipeline.layers.guard import Guard, Stage
 from jobforge.pipeline.layers.identity import Counts, count_written
 from jobforge.pipeline.models import Note
 from jobforge.pipeline.steps import Step, Transform
-from jobforge.pipeline.transition import Verdict, Work, Written
+from jobforge.pipeline.writing import Verdict, Work, Written
 from jobforge.quality.account import RowAccount
 
 
@@ -74,6 +74,7 @@ class GoldLayer(StepLayer):
             judge,
             probes=tuple(stage.probe for stage in stages),
             locate=lambda error: guard.locate(stages, error),
+            least_bytes=opened.path.stat().st_size // 2,
         )
 
 

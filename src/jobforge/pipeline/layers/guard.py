@@ -21,7 +21,7 @@ from jobforge.pipeline.provenance import (
     SOURCE_ROW,
 )
 from jobforge.pipeline.steps import Place, Step, apply_step, step_error
-from jobforge.pipeline.transition import Written
+from jobforge.pipeline.writing import Written
 from jobforge.quality.columns import columns
 
 

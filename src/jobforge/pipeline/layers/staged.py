@@ -15,9 +15,10 @@ from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.footer import Footer, FooterSource
 from jobforge.pipeline.layers.base import LayerBase
 from jobforge.pipeline.layers.sources import Staging, stage_sources
-from jobforge.pipeline.models import SourceInfo
+from jobforge.pipeline.models import Operation, SourceInfo
 from jobforge.pipeline.provenance import generate_batch_id
-from jobforge.pipeline.transition import Move, Outcome, Transition, Verdict, Work, Written
+from jobforge.pipeline.transition import Move, Outcome, Transition
+from jobforge.pipeline.writing import Verdict, Work, Written, carry_out
 from jobforge.quality.account import RowAccount
 from jobforge.quality.quarantine import count_by_first_reason
 from jobforge.readers.base import Progress, ReadContext, ReadOptions, no_progress
@@ -26,6 +27,10 @@ from jobforge.storage.names import check_name
 
 Source = Path | str | Sequence[Path | str]
 """One file, a folder, a pattern, or a list of files."""
+
+
+_MOST_SHRUNK = 20
+"""Text rarely shrinks more than this in Parquet."""
 
 
 class StagedLayer(LayerBase):
@@ -90,6 +95,7 @@ class StagedLayer(LayerBase):
             source_layer="source",
             target_layer=self.name,
             source_files=found.names if found else (str(source_path),),
+            operation=Operation.INGEST,
         )
         transition = Transition(config, move, self._clock)
 
@@ -100,7 +106,7 @@ class StagedLayer(LayerBase):
             staging = stage_sources(found, config, move, transition.started_at, read, context)
             return self._work(staging, config, move)
 
-        return transition.run(plan)
+        return carry_out(transition, plan)
 
     def _work(self, staging: Staging, config: PipelineConfig, move: Move) -> Work:
         footer = Footer(
@@ -130,7 +136,14 @@ class StagedLayer(LayerBase):
         def sources() -> tuple[SourceInfo, ...]:
             return staging.infos
 
-        return Work(staging.frame, footer, judge, rejects=staging.rejects, sources=sources)
+        return Work(
+            staging.frame,
+            footer,
+            judge,
+            rejects=staging.rejects,
+            sources=sources,
+            least_bytes=sum(info.size_bytes for info in staging.infos) // _MOST_SHRUNK,
+        )
 
 
 def _discovered(source: Source) -> tuple[Found | None, SourceError]:

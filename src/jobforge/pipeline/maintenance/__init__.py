@@ -1,0 +1,1 @@
+"""What is done to a whole table: go back, compare, compact, clean, erase."""

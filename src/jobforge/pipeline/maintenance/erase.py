@@ -1,0 +1,281 @@
+"""Named source records leave every file: for a request to be forgotten.
+
+Files that hold them are written anew under new paths, without them, and the old
+ones are removed: versions that had those no longer open, and say so. The record
+of the erasure names the source records and the old and new files with their
+hashes, never a value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import polars as pl
+
+from jobforge.errors import InvalidOptionError, PublishConflictError, TableDamagedError, WriteError
+from jobforge.pipeline import catalog, query, recovery
+from jobforge.pipeline.config import Layer, PipelineConfig
+from jobforge.pipeline.footer import read_footer
+from jobforge.pipeline.maintenance.begin import begin, catalogue, commit_of
+from jobforge.pipeline.maintenance.clean import remove_files
+from jobforge.pipeline.maintenance.source_records import SourceRecord, Wanted
+from jobforge.pipeline.models import (
+    FileRef,
+    LayerTransitionLog,
+    Note,
+    Operation,
+    TableMetadata,
+    TransitionStatus,
+)
+from jobforge.pipeline.provenance import SOURCE_ROW, generate_batch_id
+from jobforge.pipeline.transition import Clock, Transition, utc_now
+from jobforge.pipeline.versions import conflict, table_folder
+from jobforge.pipeline.writing import landed
+from jobforge.quality.account import RowAccount
+from jobforge.storage.publish import Publication
+from jobforge.storage.source import hash_file
+from jobforge.storage.store import Change, DataFile, Version
+from jobforge.storage.sync import folder_lock
+
+_SHOWN = 20
+_STEP = "erase"
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A file that holds records to be erased."""
+
+    path: Path
+    rejects: bool
+    """Whether it is one of quarantine."""
+    rows: int
+    hits: int
+
+
+@dataclass(frozen=True)
+class _Replacement:
+    """A file without the records, in the place of one with them."""
+
+    old: _Found
+    target: Path
+    data: DataFile
+    content_hash: str
+
+
+def erase(
+    config: PipelineConfig,
+    table: str,
+    records: list[SourceRecord],
+    why: str,
+    clock: Clock = utc_now,
+) -> list[LayerTransitionLog]:
+    """Remove source records from staged, every version of every layer, and quarantine.
+
+    Rows that no longer name their source record (aggregates) keep what went
+    into them: the log says so, and a new promote of the batch makes them anew.
+    The source file itself is not jobforge's, and stays.
+
+    Args:
+        config: Where the data root is.
+        table: `table` or `domain/table`.
+        records: What is to be forgotten.
+        why: The reason, for the record; put no personal data in it.
+        clock: Gives the time in UTC.
+
+    Returns:
+        A log for each layer that held one of them, from staged on.
+
+    Raises:
+        RecordNotFoundError: One of them is in no file of the table; nothing is erased.
+        InvalidOptionError: No record or no reason is given.
+        PublishConflictError: Somebody published meanwhile; erase again.
+        StorageError: A file cannot be read, written or removed.
+    """
+    if not records or not why.strip():
+        raise InvalidOptionError(
+            "erase needs the records and a reason",
+            hint="erase(table, [SourceRecord(batch_id, source_row)], why='request of ...')",
+        )
+    found, _ = query.find_layer(config, table, Layer.STAGED)
+    recovery.recover(config, clock)
+    wanted = Wanted(records)
+    by_layer = {layer: _holding(config, found, layer, wanted) for layer in Layer}
+    wanted.check()
+    batch_id = generate_batch_id()
+    logs = []
+    # From gold back to staged: where it breaks off, doing it again finds what is left.
+    for layer in [layer for layer in reversed(Layer) if by_layer[layer]]:
+        transition = begin(config, found, layer, Operation.ERASE, clock, batch_id=batch_id)
+        logs.append(transition.run(_Erasure(transition, found, by_layer[layer], wanted, why).run))
+    return logs[::-1]
+
+
+def _holding(
+    config: PipelineConfig, table: TableMetadata, layer: Layer, wanted: Wanted
+) -> list[_Found]:
+    """Every file of a layer, and of its quarantine, that holds one of the records."""
+    folders = [
+        table_folder(config, layer, table.domain, table.table),
+        config.quarantine_path() / layer / table.domain / table.table,
+    ]
+    found = []
+    for path in [path for folder in folders for path in sorted(folder.glob("*.parquet"))]:
+        try:
+            frame = pl.scan_parquet(path, glob=False)
+            if SOURCE_ROW not in frame.collect_schema():
+                continue
+            if hits := wanted.hits(frame):
+                rows = int(frame.select(pl.len()).collect().item())
+                found.append(_Found(path, path.parent == folders[1], rows, hits))
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+            raise TableDamagedError(
+                f"{path} cannot be read ({(str(error).splitlines() or [''])[0]})",
+                hint="nothing was erased; restore the file from a backup, or remove it",
+            ) from error
+    return found
+
+
+class _Erasure:
+    """The erasure of records from one layer."""
+
+    def __init__(
+        self,
+        transition: Transition,
+        table: TableMetadata,
+        found: list[_Found],
+        wanted: Wanted,
+        why: str,
+    ) -> None:
+        self._transition = transition
+        self._table = table
+        self._found = found
+        self._wanted = wanted
+        self._why = why
+
+    def run(self, _: Path) -> None:
+        """Write, record, publish, remove: in this order."""
+        transition = self._transition
+        store = transition.store
+        newest = store.version() if store is not None and store.latest() else None
+        current = {file.name for file in newest.files} if newest is not None else set[str]()
+        # A file that only earlier versions have is not written anew.
+        kept = [f for f in self._found if f.rejects or store is None or f.path.name in current]
+        folder = table_folder(
+            transition.config, transition.move.target_layer, self._table.domain, self._table.table
+        )
+        with folder_lock(folder):
+            with Publication(lambda: landed(transition)) as publication:
+                files = self._write(publication, kept)
+                self._record(newest, files)
+                publication.place()
+                made = self._version(newest, files)
+                publication.keep()
+            remove_files(found.path for found in self._found)
+        transition.publish(
+            TransitionStatus.SUCCESS, table_version=made.number if made is not None else None
+        )
+        if made is not None:
+            catalogue(transition, self._table, made)
+        elif store is None:
+            self._catalogue_staged(files)
+
+    def _write(self, publication: Publication, kept: list[_Found]) -> list[_Replacement]:
+        batch = self._transition.move.batch_id
+        files = []
+        for number, found in enumerate(kept, start=1):
+            name = f"{batch}.parquet" if number == 1 else f"{batch}.{number}.parquet"
+            target = found.path.with_name(name)
+            temp = publication.reserve(target)
+            frame = self._wanted.without(pl.scan_parquet(found.path, glob=False))
+            metadata = read_footer(found.path).metadata()
+            try:
+                frame.sink_parquet(temp, compression="zstd", metadata=metadata)
+            except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+                raise WriteError(
+                    f"{found.path} could not be written anew "
+                    f"({(str(error).splitlines() or [''])[0]})",
+                    hint="look at free space and permissions of the data root",
+                ) from error
+            rows = int(pl.scan_parquet(temp, glob=False).select(pl.len()).collect().item())
+            RowAccount(rows_in=found.rows, rows_out=rows, dropped={_STEP: found.hits}).check()
+            data = DataFile(name, rows, temp.stat().st_size)
+            files.append(_Replacement(found, target, data, f"sha256:{hash_file(temp)}"))
+        return files
+
+    def _record(self, newest: Version | None, files: list[_Replacement]) -> None:
+        """Name what goes and what comes, before anything does."""
+        transition = self._transition
+        tables = [file for file in files if not file.old.rejects]
+        gone = sum(file.old.hits for file in tables)
+        rows = newest.commit.rows if newest is not None else sum(f.old.rows for f in tables)
+        transition.record(
+            removed=tuple(
+                FileRef(
+                    file=transition.relative(found.path),
+                    size_bytes=found.path.stat().st_size,
+                    content_hash=f"sha256:{hash_file(found.path)}",
+                )
+                for found in self._found
+            ),
+            added=tuple(
+                FileRef(
+                    file=transition.relative(file.target),
+                    size_bytes=file.data.size_bytes,
+                    content_hash=file.content_hash,
+                    instead_of=transition.relative(file.old.path),
+                )
+                for file in files
+            ),
+            row_count_in=rows,
+            row_count_out=rows - gone,
+            account=RowAccount(
+                rows_in=rows, rows_out=rows - gone, dropped={_STEP: gone} if gone else {}
+            ),
+            notes=self._notes(),
+        )
+
+    def _notes(self) -> tuple[Note, ...]:
+        records = self._wanted.records
+        named = "; ".join(map(str, records[:_SHOWN]))
+        more = f"; and {len(records) - _SHOWN} more" if len(records) > _SHOWN else ""
+        notes = [Note(topic="erased", text=named + more), Note(topic="why", text=self._why)]
+        gold = self._table.layers.get(Layer.GOLD)
+        if gold is not None and SOURCE_ROW not in [column.name for column in gold.columns]:
+            text = "gold does not name its source records: make it anew from the batches"
+            notes.append(Note(topic="aggregates", text=text))
+        rejects = sum(found.hits for found in self._found if found.rejects)
+        if rejects:
+            notes.append(Note(topic="quarantine", text=f"{rejects} rows of it went too"))
+        return tuple(notes)
+
+    def _version(self, newest: Version | None, files: list[_Replacement]) -> Version | None:
+        store = self._transition.store
+        by_name = {file.old.path.name: file.data for file in files if not file.old.rejects}
+        if store is None or newest is None or not by_name:
+            return None
+        schema = store.scan(newest).collect_schema()
+        wanted = tuple(
+            replace(by_name[file.name], order=file.order) if file.name in by_name else file
+            for file in newest.files
+        )
+        try:
+            change = Change(commit_of(self._transition), wanted, schema)
+            return store.version(store.publish(change, newest.number))
+        except PublishConflictError as error:
+            raise conflict(newest.number + 1, store.commit(newest.number + 1)) from error
+
+    def _catalogue_staged(self, files: list[_Replacement]) -> None:
+        """Let the catalog name the new file where the newest batch's was written anew."""
+        transition = self._transition
+        state = self._table.layers[Layer.STAGED]
+        for file in files:
+            if transition.relative(file.old.path) == state.file:
+                changed = state.model_copy(
+                    update={
+                        "file": transition.relative(file.target),
+                        "rows": file.data.rows,
+                        "size_bytes": file.data.size_bytes,
+                    }
+                )
+                catalog.update(transition.config, transition.log, changed)

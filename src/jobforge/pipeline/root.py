@@ -1,0 +1,69 @@
+"""The data root's own record: `catalog/root.json` says which jobforge may write there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import AwareDatetime
+
+from jobforge._version import __version__
+from jobforge.errors import DataRootError
+from jobforge.pipeline.config import PipelineConfig
+from jobforge.pipeline.records import RECORD_FORMAT, Record, parse_record, read_record
+from jobforge.storage.debris import sweep
+from jobforge.storage.rewrite import rewrite
+
+
+class RootRecord(Record):
+    """How a data root is laid out."""
+
+    format_version: int = RECORD_FORMAT
+    created_at: AwareDatetime
+    jobforge_version: str
+    """The one that made the root, or brought it to this format."""
+
+
+def root_record_path(config: PipelineConfig) -> Path:
+    """Where the record stands."""
+    return config.catalog_path() / "root.json"
+
+
+def check_root(config: PipelineConfig) -> None:
+    """Refuse a folder that is no data root, or one of a newer jobforge; reads only.
+
+    Raises:
+        DataRootError: There is no such folder.
+        RecordError: A newer jobforge made it, or its record is damaged.
+    """
+    if not config.data_root.is_dir():
+        raise DataRootError(
+            f"there is no data root {config.data_root}",
+            hint="name another with --data-root, or make one: `jobforge run FILE --table NAME`",
+        )
+    path = root_record_path(config)
+    if path.is_file():
+        read_record(path, RootRecord)
+
+
+def prepare_root(config: PipelineConfig, at: AwareDatetime) -> None:
+    """Write the record of a new data root, or of one that an older jobforge made.
+
+    Raises:
+        RecordError: A newer jobforge made it, or its record is damaged.
+        DataRootError: It cannot be written.
+    """
+    path = root_record_path(config)
+    if path.is_file() and read_record(path, RootRecord).format_version == RECORD_FORMAT:
+        return
+
+    def change(data: bytes | None) -> bytes | None:
+        known = parse_record(path, data, RootRecord) if data is not None else None
+        if known is not None and known.format_version == RECORD_FORMAT:
+            return None
+        made = RootRecord(
+            created_at=known.created_at if known else at, jobforge_version=__version__
+        )
+        return made.as_json()
+
+    sweep(path.parent)
+    rewrite(path, change)

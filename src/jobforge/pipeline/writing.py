@@ -1,0 +1,310 @@
+"""Rows into a layer: computed in one pass, judged, and only then published."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from jobforge.errors import JobforgeError, StorageError, TransitionError, WriteError
+from jobforge.pipeline import catalog
+from jobforge.pipeline.footer import Footer, open_layer_file
+from jobforge.pipeline.models import (
+    ColumnMetadata,
+    LayerState,
+    Note,
+    Operation,
+    SourceInfo,
+    TransitionStatus,
+)
+from jobforge.pipeline.transition import Outcome, Transition
+from jobforge.pipeline.versions import Joining
+from jobforge.quality.account import RowAccount
+from jobforge.storage.paths import batch_files
+from jobforge.storage.publish import Publication
+from jobforge.storage.source import hash_file
+from jobforge.storage.space import check_space
+from jobforge.storage.store import Change, Commit, DataFile, Version
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written, not yet visible."""
+
+    target: Path
+    rows: int
+    rejects: Path | None
+    probes: list[pl.DataFrame]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a layer says of what was written.
+
+    Where `refusal` is set, the table stays as it was, and only the rejects
+    become visible.
+    """
+
+    account: RowAccount
+    notes: tuple[Note, ...] = ()
+    refusal: JobforgeError | None = None
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a layer wants written, as frames that are not computed yet.
+
+    Args:
+        frame: The rows of the target.
+        footer: What the file says of itself.
+        judge: Called with what was written, before it becomes visible.
+        rejects: Rows for quarantine.
+        probes: Small frames to compute in the same pass.
+        locate: Called when computing failed, to name the step that is to blame; None
+            where it is none of them.
+        sources: The source files, where this is an ingest.
+        source_columns: Column lineage, where it is known exactly.
+        least_bytes: What writing will take at least, as far as one can tell.
+    """
+
+    frame: pl.LazyFrame
+    footer: Footer
+    judge: Callable[[Written], Verdict]
+    rejects: pl.LazyFrame | None = None
+    probes: tuple[pl.LazyFrame, ...] = ()
+    locate: Callable[[BaseException], JobforgeError | None] | None = None
+    sources: Callable[[], tuple[SourceInfo, ...]] = tuple
+    source_columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    least_bytes: int = 0
+
+
+def carry_out(
+    transition: Transition, plan: Callable[[Path], Work], joining: Joining | None = None
+) -> Outcome:
+    """Run a transition that writes rows.
+
+    Args:
+        transition: Which rows go where.
+        plan: Says what to write; gets a folder for scratch files.
+        joining: How they join the table; None for staged.
+
+    Raises:
+        JobforgeError: The work was refused or failed. Nothing new is visible
+            in the target layer, and the record says why.
+    """
+    paths: list[Path] = []
+
+    def body(scratch: Path) -> None:
+        paths.append(_publish(transition, lambda: plan(scratch), joining))
+
+    log = transition.run(body)
+    return Outcome(paths[0], log)
+
+
+def _publish(transition: Transition, plan: Callable[[], Work], joining: Joining | None) -> Path:
+    config, move = transition.config, transition.move
+    layer, place = move.target_layer, Path(move.domain) / move.table
+    folders = [config.layer_path(layer) / place, config.quarantine_path() / layer / place]
+    target, rejected = batch_files(folders, move.batch_id)
+    transition.plan(target)
+    catalog.load(config, move.domain, move.table)  # a damaged record is refused before the work
+    base = _base(transition)
+    work = plan()
+    store = transition.store
+    if store is not None and base is not None and joining is not None:
+        joining.check(store, store.version(base), work.frame.collect_schema())
+    check_space(config.data_root, work.least_bytes)
+    with Publication(lambda: landed(transition)) as publication:
+        written = _write(work, publication, target, rejected)
+        verdict = work.judge(written)
+        verdict.account.check()
+        transition.note(
+            work.sources(),
+            row_count_in=verdict.account.rows_in,
+            row_count_out=verdict.account.rows_out,
+            account=verdict.account,
+            notes=verdict.notes,
+        )
+        schema = _checked_schema(work, written)
+        file = DataFile(target.name, written.rows, written.target.stat().st_size)
+        content_hash = f"sha256:{hash_file(written.target)}"
+        left = bool(verdict.account.quarantined)
+        if not left:
+            publication.drop(rejected)
+        if verdict.refusal is not None:
+            publication.drop(target)
+            publication.place()
+            publication.keep()
+            transition.note(work.sources(), quarantine_file=transition.relative(rejected))
+            raise verdict.refusal.at(quarantine=str(rejected))
+        publication.place()
+        version = _version(transition, file, schema, content_hash, joining, base)
+        publication.keep()
+    transition.publish(
+        TransitionStatus.PARTIAL if left else TransitionStatus.SUCCESS,
+        target_file=transition.relative(target),
+        quarantine_file=transition.relative(rejected) if left else None,
+        content_hash=content_hash,
+        table_version=version.number if version else None,
+        left_out=version.commit.left_out if version else {},
+    )
+    state = layer_state(transition, file, version, catalog.columns_of(schema, work.source_columns))
+    catalog.update(config, transition.log, state)
+    return target
+
+
+def _base(transition: Transition) -> int | None:
+    """The newest version of the table as the work begins.
+
+    A file that an older jobforge published, when layers were single files,
+    becomes the first version.
+    """
+    store, move = transition.store, transition.move
+    if store is None:
+        return None
+    latest = store.latest()
+    if latest is not None:
+        return latest
+    known = catalog.load(transition.config, move.domain, move.table)
+    state = known.layers.get(move.target_layer) if known is not None else None
+    path = transition.config.data_root / state.file if state is not None else None
+    if state is None or state.version is not None or path is None or not path.is_file():
+        return None
+    opened = open_layer_file(path, move.target_layer)
+    commit = Commit(
+        operation=Operation.ADOPT,
+        batch_id=state.batch_id,
+        transition_id=str(uuid.uuid4()),
+        started_at=state.updated_at,
+        published_at=state.updated_at,
+        content_hash=f"sha256:{hash_file(path)}",
+    )
+    file = DataFile(path.name, opened.rows, path.stat().st_size)
+    schema = opened.frame.collect_schema()
+    return store.publish(Change(commit, (file,), schema), None)
+
+
+def landed(transition: Transition) -> bool:
+    """Whether a version refers to what the transition wrote; where that cannot be told, yes."""
+    store = transition.store
+    try:
+        return store is not None and store.find(transition.transition_id) is not None
+    except StorageError:
+        return True
+
+
+def _version(
+    transition: Transition,
+    file: DataFile,
+    schema: pl.Schema,
+    content_hash: str,
+    joining: Joining | None,
+    base: int | None,
+) -> Version | None:
+    """Make the file a version of its table; nothing to do for staged."""
+    store, move = transition.store, transition.move
+    if store is None or joining is None:
+        return None
+    commit = Commit(
+        operation=move.operation,
+        batch_id=move.batch_id,
+        transition_id=transition.transition_id,
+        started_at=transition.started_at,
+        published_at=transition.finished_at(),
+        content_hash=content_hash,
+        of_version=move.of_version,
+    )
+    return joining.publish(store, file, schema, commit, base)
+
+
+def layer_state(
+    transition: Transition,
+    file: DataFile,
+    version: Version | None,
+    columns: tuple[ColumnMetadata, ...],
+) -> LayerState:
+    """What the catalog says of a layer after a transition.
+
+    Args:
+        transition: The transition that published.
+        file: What it wrote.
+        version: The version that it made; None for staged.
+        columns: The columns of the table.
+    """
+    move = transition.move
+    path = Path(str(move.target_layer)) / move.domain / move.table / file.name
+    return LayerState(
+        layer=move.target_layer,
+        file=path.as_posix(),
+        batch_id=move.batch_id,
+        version=version.number if version else None,
+        rows=version.commit.rows if version else file.rows,
+        size_bytes=version.commit.size_bytes if version else file.size_bytes,
+        updated_at=transition.finished_at(),
+        columns=columns,
+    )
+
+
+def _write(work: Work, publication: Publication, target: Path, rejected: Path) -> Written:
+    """Compute the frames of a piece of work in one pass, into temporary files.
+
+    The rejects are reserved first, so that they become visible first: a row
+    that left is never lost.
+    """
+    metadata = work.footer.metadata()
+    sinks = []
+    rejects = None
+    if work.rejects is not None:
+        rejects = publication.reserve(rejected)
+        sinks.append(_sink(work.rejects, rejects, metadata))
+    temp = publication.reserve(target)
+    sinks.append(_sink(work.frame, temp, metadata))
+    try:
+        results = pl.collect_all([*sinks, *work.probes], engine="streaming")
+    except JobforgeError:
+        raise
+    except (Exception, pl.exceptions.PanicException) as error:
+        raise _translate(work, error) from error
+    rows = int(pl.scan_parquet(temp, glob=False).select(pl.len()).collect().item())
+    return Written(temp, rows, rejects, results[len(sinks) :])
+
+
+def _checked_schema(work: Work, written: Written) -> pl.Schema:
+    """The columns of the written file, which have to be those of the frame.
+
+    Raises:
+        TransitionError: They are not; nothing is published.
+    """
+    wanted = work.frame.collect_schema()
+    schema = pl.scan_parquet(written.target, glob=False).collect_schema()
+    if list(schema.items()) != list(wanted.items()):
+        other = [name for name in {*schema, *wanted} if schema.get(name) != wanted.get(name)]
+        raise TransitionError(
+            f"the file was written with other columns than it should have: {sorted(other)[:5]}",
+            hint="this is likely a defect of jobforge or Polars: keep the input and report it",
+        )
+    return schema
+
+
+def _sink(frame: pl.LazyFrame, path: Path, metadata: dict[str, str]) -> pl.LazyFrame:
+    sink: pl.LazyFrame = frame.sink_parquet(path, compression="zstd", metadata=metadata, lazy=True)
+    return sink
+
+
+def _translate(work: Work, error: BaseException) -> JobforgeError:
+    located = work.locate(error) if work.locate is not None else None
+    if located is not None:
+        return located
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    if isinstance(error, OSError) or "os error" in first.lower():
+        return WriteError(
+            f"the layer file could not be written: {first}",
+            hint="look at free space and permissions of the data root",
+        )
+    return TransitionError(
+        f"Polars could not compute the layer: {first}",
+        hint="this is likely a defect of jobforge or Polars: keep the source file and report it",
+    )

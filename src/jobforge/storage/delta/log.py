@@ -1,0 +1,158 @@
+"""The log of a Delta table on disk: one JSON entry a version, oldest 0.
+
+An entry is a file of JSON lines, named by its version as 20 digits
+(https://github.com/delta-io/delta/blob/master/PROTOCOL.md, "Delta Log Entries").
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from jobforge.errors import TableDamagedError
+from jobforge.storage.store import Commit, DataFile
+
+LOG = "_delta_log"
+KEY = "jobforge"
+_ENTRY = re.compile(r"(\d{20})\.json")
+_NUMBERED = re.compile(r"(\d{20})\..+")
+_LAST_CHECKPOINT = "_last_checkpoint"
+
+
+def entry_path(folder: Path, number: int) -> Path:
+    """Where the entry of a version stands."""
+    return folder / LOG / f"{number:020}.json"
+
+
+def entry_numbers(folder: Path) -> list[int]:
+    """Versions that have an entry, ascending; none where there is no log."""
+    try:
+        names = [path.name for path in (folder / LOG).iterdir()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise TableDamagedError(
+            f"the log of {folder} cannot be read: {error.strerror}", hint="look at its permissions"
+        ) from error
+    return sorted(int(found[1]) for name in names if (found := _ENTRY.fullmatch(name)))
+
+
+def read_entry(folder: Path, number: int) -> list[dict[str, Any]]:
+    """The actions of one entry.
+
+    Raises:
+        TableDamagedError: It is missing, empty, cut off or no JSON.
+    """
+    path = entry_path(folder, number)
+    try:
+        data = path.read_bytes()
+        actions = [json.loads(line) for line in data.splitlines() if line.strip()]
+    except FileNotFoundError as error:
+        raise damaged_entry(path, "is missing") from error
+    except (OSError, ValueError) as error:
+        raise damaged_entry(path, "cannot be read") from error
+    if not actions or not all(isinstance(action, dict) for action in actions):
+        raise damaged_entry(path, "is empty")
+    return actions
+
+
+def damaged_entry(path: Path, what: str) -> TableDamagedError:
+    """The error for an entry of the log that is not what was published."""
+    return TableDamagedError(
+        f"the log entry {path} {what}",
+        hint="restore it from a backup; the versions before it still open",
+        version=int(path.stem),
+    )
+
+
+def commit_of(actions: list[dict[str, Any]]) -> Commit | None:
+    """What jobforge wrote of a version, or None where somebody else made it."""
+    for action in actions:
+        about = action.get("commitInfo", {}).get(KEY)
+        if about is not None:
+            try:
+                return Commit.model_validate(about)
+            except ValueError:
+                return None
+    return None
+
+
+def replay(folder: Path) -> Iterator[tuple[int, Commit | None, dict[str, DataFile]]]:
+    """Every version with what it says of itself and its files by name, oldest first.
+
+    Raises:
+        TableDamagedError: An entry is missing or damaged.
+    """
+    files: dict[str, DataFile] = {}
+    for expected, number in enumerate(entry_numbers(folder)):
+        if number != expected:
+            raise damaged_entry(entry_path(folder, expected), "is missing")
+        actions = read_entry(folder, number)
+        files = dict(files)
+        for action in actions:
+            if removed := action.get("remove"):
+                files.pop(unquote(removed["path"]), None)
+        for action in actions:
+            if added := action.get("add"):
+                name = unquote(added["path"])
+                rows = json.loads(added.get("stats") or "{}").get("numRecords", 0)
+                files[name] = DataFile(name, rows, added["size"], added["modificationTime"])
+        yield number, commit_of(actions), files
+
+
+def reads_as_it_is(folder: Path) -> bool:
+    """Whether `deltalake` finds a folder by its path: it decodes `%41` to `A`, twice."""
+    return unquote(str(folder.resolve())) == str(folder.resolve())
+
+
+@contextmanager
+def view(folder: Path, scratch: Path | None) -> Iterator[Path]:
+    """A folder that `deltalake` may write to, with the log of a table as it is now.
+
+    Its entries are links to the published ones, back to the last checkpoint.
+    What is written there is not published: who made it decides whether it is.
+
+    Args:
+        folder: The table.
+        scratch: A folder for it; the system's own for temporary files where
+            None is given, or where `deltalake` would not find it.
+    """
+    near = scratch if scratch is not None and reads_as_it_is(scratch) else None
+    if near is not None:
+        near.mkdir(exist_ok=True)
+    place = Path(tempfile.mkdtemp(prefix="jobforge-", dir=near))
+    try:
+        log = place / LOG
+        log.mkdir()
+        source = (folder / LOG).resolve()
+        first = _last_checkpoint(source)
+        for path in source.iterdir() if source.is_dir() else ():
+            numbered = _NUMBERED.fullmatch(path.name)
+            if path.name == _LAST_CHECKPOINT or (numbered and int(numbered[1]) >= first):
+                (log / path.name).symlink_to(path)
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def written(place: Path) -> dict[str, bytes]:
+    """The files of a view's log that are new, by name."""
+    return {
+        path.name: path.read_bytes()
+        for path in sorted((place / LOG).iterdir())
+        if not path.is_symlink()
+    }
+
+
+def _last_checkpoint(log: Path) -> int:
+    try:
+        return int(json.loads((log / _LAST_CHECKPOINT).read_bytes())["version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0

@@ -1,0 +1,355 @@
+"""A versioned table as a Delta table: Polars writes the files, `deltalake` the log.
+
+`deltalake` never syncs what it commits, so it commits to a view of the log;
+the entry that it made there is then published like every other file: whole, on
+the disk, and only where no other entry has its number.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import polars as pl
+from deltalake import CommitProperties, DeltaTable, Schema
+from deltalake.transaction import AddAction, RemoveAction
+
+from jobforge.errors import (
+    JobforgeError,
+    PublishConflictError,
+    StorageError,
+    TableDamagedError,
+    VersionNotFoundError,
+)
+from jobforge.storage.delta.log import (
+    KEY,
+    commit_of,
+    damaged_entry,
+    entry_numbers,
+    entry_path,
+    read_entry,
+    reads_as_it_is,
+    replay,
+    view,
+    written,
+)
+from jobforge.storage.delta.types import log_schema
+from jobforge.storage.publish import publish_bytes
+from jobforge.storage.store import Change, Commit, DataFile, Version
+
+_FOREVER = "interval 36500 days"
+_PROPERTIES = {
+    # Without these, time travel ends after thirty days.
+    "delta.enableExpiredLogCleanup": "false",
+    "delta.logRetentionDuration": _FOREVER,
+    "delta.deletedFileRetentionDuration": _FOREVER,
+    # An open reads at most this many entries after the last checkpoint.
+    "delta.checkpointInterval": "25",
+}
+# A table that begins with a column of this type gets the protocol (reader 3, writer 7)
+# that no later type of a column has to raise; raising it later can make a table unreadable.
+_FIRST = Schema.from_json(
+    '{"type":"struct","fields":[{"name":"_","type":"timestamp_ntz","nullable":true,"metadata":{}}]}'
+)
+
+Result = TypeVar("Result")
+
+
+class DeltaStore:
+    """The versions of one table, in a folder.
+
+    Args:
+        folder: Holds the data files and the log.
+        scratch: A folder for a few links while a version is made; the system's
+            own for temporary files unless given.
+    """
+
+    def __init__(self, folder: Path, scratch: Path | None = None) -> None:
+        self.folder = folder
+        self._scratch = scratch
+
+    def latest(self) -> int | None:
+        """Number of the newest version, or None where nothing is published.
+
+        Raises:
+            TableDamagedError: The newest entry of the log is torn.
+        """
+        numbers = entry_numbers(self.folder)
+        if not numbers:
+            return None
+        read_entry(self.folder, numbers[-1])
+        return numbers[-1] or None
+
+    def version(self, number: int | None = None) -> Version:
+        """A version and its files; the newest unless a number is given.
+
+        Raises:
+            VersionNotFoundError: There is no such version.
+            TableDamagedError: The log of the table cannot be read.
+        """
+        numbers = entry_numbers(self.folder)[1:]
+        wanted = self.latest() if number is None else number
+        if wanted is None or wanted not in numbers:
+            span = f"it has 1 to {numbers[-1]}" if numbers else "nothing is published yet"
+            raise VersionNotFoundError(f"there is no version {number or 1}", hint=span)
+        try:
+            commit = self.commit(wanted)
+            files = self._files(wanted)
+        except TableDamagedError as error:
+            raise self._damaged(error) from error
+        return Version(wanted, commit, files)
+
+    def commits(self) -> list[tuple[int, Commit]]:
+        """What every version says of itself, oldest first.
+
+        Raises:
+            TableDamagedError: An entry of the log is missing or damaged.
+        """
+        return [(number, self.commit(number)) for number in entry_numbers(self.folder) if number]
+
+    def files_by_version(self) -> dict[int, dict[str, DataFile]]:
+        """The files of every version, by name.
+
+        Raises:
+            TableDamagedError: An entry of the log is missing or damaged.
+        """
+        return {number: files for number, _, files in replay(self.folder) if number}
+
+    def find(self, transition_id: str) -> int | None:
+        """The version that a transition made, or None where it made none.
+
+        Raises:
+            TableDamagedError: An entry of the log is missing or damaged.
+        """
+        for number in reversed(entry_numbers(self.folder)):
+            commit = commit_of(read_entry(self.folder, number))
+            if commit is not None and commit.transition_id == transition_id:
+                return number
+        return None
+
+    def publish(self, change: Change, after: int | None) -> int:
+        """Make the next version; its files are there already.
+
+        Args:
+            change: What it is.
+            after: The version that it has to follow; None for the first.
+
+        Returns:
+            Its number.
+
+        Raises:
+            PublishConflictError: Another version is there by now.
+            WriteError: The operating system refused.
+            TableDamagedError: The log of the table cannot be read.
+        """
+        self.latest()
+        if not entry_numbers(self.folder):
+            self._create()
+        number = (after or 0) + 1
+        with view(self.folder, self._scratch) as place:
+            table = _asked(lambda: DeltaTable(str(place)), self.folder)
+            if table.version() != number - 1:
+                raise _taken(self.folder, number)
+            actions = _actions(table, change)
+            _asked(lambda: _commit(table, change, actions), self.folder)
+            self._take_over(place, number)
+        return number
+
+    def scan(self, version: Version) -> pl.LazyFrame:
+        """The rows of a version, exactly as they were written.
+
+        Raises:
+            TableDamagedError: A file is missing or is not what was published.
+        """
+        try:
+            for file in version.files:
+                self._check(file, version.number)
+            paths = [self.folder / file.name for file in version.files]
+            frame = pl.scan_parquet(paths, glob=False)
+            frame.collect_schema()
+        except TableDamagedError as error:
+            raise self._damaged(error) from error
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+            reason = TableDamagedError(
+                f"a file of version {version.number} of {self.folder} cannot be read "
+                f"({(str(error).splitlines() or [''])[0]})",
+                version=version.number,
+            )
+            raise self._damaged(reason) from error
+        return frame
+
+    def newest_whole(self, below: int) -> int | None:
+        """The newest version under a number whose entries and files are all there."""
+        whole: int | None = None
+        with suppress(TableDamagedError):
+            for number, _, files in replay(self.folder):
+                if number >= below:
+                    break
+                with suppress(TableDamagedError):
+                    for file in files.values():
+                        self._check(file, number)
+                    whole = number or None
+        return whole
+
+    def commit(self, number: int) -> Commit:
+        """What a version says of itself.
+
+        Raises:
+            TableDamagedError: Its entry is missing or damaged.
+        """
+        actions = read_entry(self.folder, number)
+        return commit_of(actions) or _foreign(actions)
+
+    def _files(self, number: int) -> tuple[DataFile, ...]:
+        if reads_as_it_is(self.folder):
+            return _read_files(self.folder, number)
+        with view(self.folder, None) as place:
+            return _read_files(place, number)
+
+    def _check(self, file: DataFile, version: int) -> None:
+        """Refuse a file that is not there, or has another size than was published."""
+        path = self.folder / file.name
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise TableDamagedError(
+                f"the file {path} of version {version} is missing", version=version
+            ) from error
+        if size != file.size_bytes:
+            raise TableDamagedError(
+                f"the file {path} of version {version} has {size} bytes, and {file.size_bytes} "
+                "were published",
+                version=version,
+            )
+
+    def _damaged(self, error: TableDamagedError) -> TableDamagedError:
+        """The error with the newest version that still opens."""
+        if "version" not in error.place:
+            numbers = entry_numbers(self.folder)
+            gaps = [number for number in range(len(numbers)) if number not in numbers]
+            if gaps:
+                error = damaged_entry(entry_path(self.folder, gaps[0]), "is missing")
+        good = self.newest_whole(int(error.place.get("version", 0)))
+        opens = f"version {good} opens" if good else "no version before it opens"
+        return TableDamagedError(
+            error.message,
+            hint=f"restore it from a backup; {opens}",
+            **{**error.place, **({"opens": good} if good else {})},
+        )
+
+    def _create(self) -> None:
+        """Publish version 0, which has no rows; another process may be quicker."""
+        with view(self.folder, self._scratch) as place:
+            _asked(
+                lambda: DeltaTable.create(str(place), _FIRST, configuration=dict(_PROPERTIES)),
+                self.folder,
+            )
+            with suppress(PublishConflictError):
+                self._take_over(place, 0)
+
+    def _take_over(self, place: Path, number: int) -> None:
+        """Publish the entry that was written to a view, then what helps to read it."""
+        files = written(place)
+        entry = entry_path(self.folder, number)
+        data = files.pop(entry.name, b"")
+        try:
+            publish_bytes(entry, data, replace=False)
+        except PublishConflictError as error:
+            raise _taken(self.folder, number) from error
+        # The version stands. A checkpoint only makes it quicker to read.
+        with suppress(StorageError):
+            for name, helper in files.items():
+                publish_bytes(entry.with_name(name), helper, replace=True)
+
+
+def _asked(question: Callable[[], Result], folder: Path) -> Result:
+    """What `deltalake` answers; what it raises, a Rust panic too, as an error of ours."""
+    try:
+        return question()
+    except (KeyboardInterrupt, SystemExit, JobforgeError):
+        raise
+    except BaseException as error:
+        raise TableDamagedError(
+            f"the log of {folder} cannot be read: {(str(error).splitlines() or [''])[0]}",
+            hint="restore the log from a backup",
+        ) from error
+
+
+def _read_files(place: Path, number: int) -> tuple[DataFile, ...]:
+    table = _asked(lambda: DeltaTable(str(place), version=number), place)
+    return tuple(sorted(_added(table).values(), key=lambda file: (file.order, file.name)))
+
+
+def _added(table: DeltaTable) -> dict[str, DataFile]:
+    columns = pl.DataFrame(table.get_add_actions(flatten=True))
+    wanted = columns.select("path", "num_records", "size_bytes", "modification_time")
+    return {row[0]: DataFile(row[0], row[1] or 0, row[2], row[3]) for row in wanted.iter_rows()}
+
+
+def _actions(table: DeltaTable, change: Change) -> list[AddAction | RemoveAction]:
+    """What has to be added and removed, so that a table has exactly the files of a change.
+
+    A file that stays is in neither: an entry may not add and remove one path.
+    """
+    current = _added(table)
+    wanted = {file.name: file for file in change.files}
+    moment = int(time.time() * 1000)
+    newest = max([moment, *(file.order + 1 for file in [*current.values(), *wanted.values()])])
+    kind = not change.same_content
+    actions: list[AddAction | RemoveAction] = [
+        RemoveAction(name, kind, moment, file.size_bytes, {})
+        for name, file in current.items()
+        if name not in wanted
+    ]
+    for position, file in enumerate(change.files):
+        if file.name not in current:
+            order = file.order or newest + position
+            stats = json.dumps({"numRecords": file.rows})
+            actions.append(AddAction(file.name, file.size_bytes, {}, order, kind, stats))
+    return actions
+
+
+def _commit(table: DeltaTable, change: Change, actions: list[AddAction | RemoveAction]) -> None:
+    schema, left_out = log_schema(change.schema)
+    commit = change.commit.model_copy(
+        update={
+            "rows": sum(file.rows for file in change.files),
+            "size_bytes": sum(file.size_bytes for file in change.files),
+            "files": len(change.files),
+            "left_out": left_out,
+        }
+    )
+    # Other columns can only come with an overwrite, which removes every file by itself.
+    mode = "append" if table.schema() == schema else "overwrite"
+    if mode == "overwrite":
+        actions = [action for action in actions if isinstance(action, AddAction)]
+    properties = CommitProperties(
+        custom_metadata={KEY: commit.model_dump(mode="json")}, max_commit_retries=0
+    )
+    table.create_write_transaction(actions, mode, schema, commit_properties=properties)
+
+
+def _taken(folder: Path, number: int) -> PublishConflictError:
+    return PublishConflictError(
+        f"version {number} of {folder} is there already", hint="look at it, then publish again"
+    )
+
+
+def _foreign(actions: list[dict[str, Any]]) -> Commit:
+    """A version that another Delta writer made, as far as its entry tells."""
+    info: dict[str, Any] = next(
+        (action["commitInfo"] for action in actions if "commitInfo" in action), {}
+    )
+    at = datetime.fromtimestamp(info.get("timestamp", 0) / 1000, UTC)
+    return Commit(
+        operation=f"external {info.get('operation', '')}".strip(),
+        batch_id="",
+        transition_id="",
+        started_at=at,
+        published_at=at,
+    )
