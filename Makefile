@@ -19,9 +19,9 @@ test-slow: $(READY)
 	$(BIN)/pytest -m slow
 	HYPOTHESIS_PROFILE=slow $(BIN)/pytest -q -n 2 tests/readers tests/contracts tests/pipeline/test_odd_names.py
 
-# 50,000 examples of each property: hours.
+# 50,000 examples of each property, a kill at every file operation: hours.
 test-nightly: $(READY)
-	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -q -n 2 tests/readers tests/contracts tests/pipeline/test_odd_names.py
+	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -q -n 2 tests/readers tests/contracts tests/pipeline/test_odd_names.py tests/storage tests/crash
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -38,9 +38,11 @@ unit: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/staged.py
+	$(BIN)/python benchmarks/versions.py
 
 bench-quick: $(READY)
 	$(BIN)/python benchmarks/staged.py --rows 200000 --runs 3
+	$(BIN)/python benchmarks/versions.py --rows 500000 --versions 200 --runs 3
 
 # The constraints hold for the build's own packages too, so that tomorrow's install is today's.
 $(READY): pyproject.toml constraints.txt

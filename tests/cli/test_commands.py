@@ -12,9 +12,22 @@ from typing import Any
 import openpyxl
 import pytest
 
+from jobforge import PipelineConfig, PipelineEngine
 from support import debris, files_below, write_csv
 
-COMMANDS = ["ingest", "run", "history", "tables", "show", "demo"]
+COMMANDS = [
+    "ingest",
+    "run",
+    "history",
+    "tables",
+    "show",
+    "diff",
+    "rollback",
+    "compact",
+    "clean",
+    "erase",
+    "demo",
+]
 
 
 def jobforge(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -215,3 +228,111 @@ def test_a_defect_is_no_traceback_unless_asked_for(people: Path) -> None:
         command, cwd=people, env=environment, capture_output=True, text=True, check=False
     )
     assert "Traceback" in done.stderr
+
+
+@pytest.fixture
+def versions(people: Path) -> Path:
+    """A table of four versions: replace, append, append, replace."""
+    engine = PipelineEngine(PipelineConfig(people / "data"))
+    for load in ("replace", "append", "append", "replace"):
+        engine.run_full_pipeline(people / "people.csv", "p", load=load)
+    return people
+
+
+def test_run_can_append(people: Path) -> None:
+    for rows in (3, 6):
+        ran = as_json(
+            jobforge(people, "run", "people.csv", "-t", "p", "--load", "append", "--json")
+        )
+        assert ran["logs"][-1]["row_count_out"] == 3
+        assert as_json(jobforge(people, "show", "p", "--json"))["rows"] == rows
+
+
+def test_the_versions_of_a_layer_are_listed_shown_and_compared(versions: Path) -> None:
+    listed = as_json(jobforge(versions, "history", "p", "--layer", "gold", "--json"))
+    assert [(v["version"], v["operation"], v["rows"]) for v in listed] == [
+        (1, "replace", 3),
+        (2, "append", 6),
+        (3, "append", 9),
+        (4, "replace", 3),
+    ]
+    assert "append" in jobforge(versions, "history", "p", "-l", "gold").stdout
+    shown = as_json(jobforge(versions, "show", "p", "--version", "2", "--json"))
+    assert (shown["version"], shown["rows"]) == (2, 6)
+    then = listed[2]["published_at"]
+    assert as_json(jobforge(versions, "show", "p", "--as-of", then, "--json"))["version"] == 3
+    found = as_json(jobforge(versions, "diff", "p", "1", "2", "--json"))
+    assert (found["added"]["rows"], found["removed"]["rows"], found["same"]) == (3, 0, False)
+    assert "3 rows added" in jobforge(versions, "diff", "p", "1", "2", "-n", "2").stdout
+    keyed = jobforge(versions, "diff", "p", "1", "4", "--key", "Code").stdout
+    assert "no difference" in keyed
+
+
+def test_back_to_an_earlier_version_and_into_one_file(versions: Path) -> None:
+    assert "version 5 holds what version 3 holds" in jobforge(versions, "rollback", "p", "3").stdout
+    assert (
+        "version 6 is one file of 9 rows instead of 3" in jobforge(versions, "compact", "p").stdout
+    )
+    back = as_json(jobforge(versions, "rollback", "p", "1", "-l", "silver", "--json"))
+    assert (back["operation"], back["table_version"]) == ("rollback", 5)
+    again = as_json(jobforge(versions, "rollback", "p", "2", "-l", "silver", "--json"))
+    assert again["row_count_out"] == 6
+    one = as_json(jobforge(versions, "compact", "p", "-l", "silver", "--json"))
+    assert one["operation"] == "compact"
+
+
+def test_clean_shows_and_removes_only_with_yes(versions: Path) -> None:
+    before = files_below(versions / "data")
+    shown = jobforge(versions, "clean", "--keep-versions", "1").stdout
+    assert "say --yes" in shown
+    assert "1, 2, 3" in shown
+    assert files_below(versions / "data") == before
+    assert "nothing to remove" in jobforge(versions, "clean").stdout
+    assert "nothing to remove" in jobforge(versions, "clean", "--older-than", "30d").stdout
+    done = as_json(jobforge(versions, "clean", "--keep-versions", "1", "--yes", "--json"))
+    assert done["removed"] is True
+    assert sum(len(layer["files"]) for layer in done["layers"]) == 9
+    gone = jobforge(versions, "show", "p", "--version", "1")
+    assert gone.returncode == 1
+    assert "clean removed its files" in gone.stderr
+
+
+def test_erase_forgets_a_record(versions: Path) -> None:
+    row = as_json(jobforge(versions, "show", "p", "--json"))["first"][0]
+    words = ["erase", "p", "--batch", row["_batch_id"], "--record", str(row["_source_row"])]
+    done = jobforge(versions, *words, "--why", "request 7")
+    assert done.returncode == 0, done.stderr
+    assert "source file itself was not touched" in done.stdout
+    assert as_json(jobforge(versions, "show", "p", "--json"))["rows"] == 2
+    again = jobforge(versions, *words, "--why", "request 7", "--json")
+    assert again.returncode == 2
+    assert "JF109" in json.dumps(json.loads(again.stderr.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "people.csv", "-t", "p", "--load", "merge"], "use 'replace' or 'append'"),
+        (["run", "people.csv", "-t", "p", "--on-conflict", "wait"], "use 'fail' or 'retry'"),
+        (["show", "p", "--version", "9"], "it has 1 to 4"),
+        (["show", "p", "--as-of", "yesterday"], "ISO 8601"),
+        (["show", "p", "--as-of", "2026-01-01"], "no time zone"),
+        (["history", "--layer", "gold"], "--layer needs a table"),
+        (["history", "p", "--layer", "staged"], "staged has no versions"),
+        (["diff", "p", "1", "9"], "it has 1 to 4"),
+        (["diff", "p", "1", "2", "--key", "Cod"], "did you mean 'Code'"),
+        (["rollback", "p", "4"], "is the newest"),
+        (["compact", "p"], "one file already"),
+        (["compact", "nobody"], "did you mean"),
+        (["clean", "--keep-versions", "0"], "use 1 or more"),
+        (["clean", "--older-than", "soon"], "12h, 30d"),
+        (["erase", "p", "--batch", "x", "--record", "1", "--why", "y"], "holds batch x record 1"),
+    ],
+)
+def test_wrong_input_for_versions(versions: Path, words: list[str], said: str) -> None:
+    before = files_below(versions / "data")
+    done = jobforge(versions, *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr or said == "did you mean"
+    assert "Traceback" not in done.stderr
+    assert files_below(versions / "data") == before

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -56,7 +55,9 @@ class Output:
         shown = len(columns)
         if not self.wide:
             shown = max(1, min(shown, self.console.width // _NARROWEST))
-        table = Table(title=escape(title) if title else None, title_justify="left", box=None)
+        if title:
+            self.line(title)
+        table = Table(box=None)
         for position, name in enumerate(columns[:shown]):
             kinds = {type(row[position]) for row in rows} - {type(None)}
             numeric = kinds == {int}
