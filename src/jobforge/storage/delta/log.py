@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,6 @@ from jobforge.storage.store import Commit, DataFile
 LOG = "_delta_log"
 KEY = "jobforge"
 _ENTRY = re.compile(r"(\d{20})\.json")
-_NUMBERED = re.compile(r"(\d{20})\..+")
 _LAST_CHECKPOINT = "_last_checkpoint"
 
 
@@ -32,16 +32,27 @@ def entry_path(folder: Path, number: int) -> Path:
 
 
 def entry_numbers(folder: Path) -> list[int]:
-    """Versions that have an entry, ascending; none where there is no log."""
-    try:
-        names = [path.name for path in (folder / LOG).iterdir()]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise TableDamagedError(
-            f"the log of {folder} cannot be read: {error.strerror}", hint="look at its permissions"
-        ) from error
-    return sorted(int(found[1]) for name in names if (found := _ENTRY.fullmatch(name)))
+    """Versions that have an entry, ascending; none where there is no log.
+
+    A listing that is made while others publish can miss an entry and have a
+    later one; so a gap is looked at again before it counts.
+    """
+    numbers: list[int] = []
+    for pause in (0.0, 0.001, 0.01, 0.1):
+        time.sleep(pause)
+        try:
+            names = [path.name for path in (folder / LOG).iterdir()]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise TableDamagedError(
+                f"the log of {folder} cannot be read: {error.strerror}",
+                hint="look at its permissions",
+            ) from error
+        numbers = sorted(int(found[1]) for name in names if (found := _ENTRY.fullmatch(name)))
+        if len(numbers) == (numbers[-1] + 1 if numbers else 0):
+            break
+    return numbers
 
 
 def read_entry(folder: Path, number: int) -> list[dict[str, Any]]:
@@ -133,10 +144,12 @@ def view(folder: Path, scratch: Path | None) -> Iterator[Path]:
         log.mkdir()
         source = (folder / LOG).resolve()
         first = _last_checkpoint(source)
-        for path in source.iterdir() if source.is_dir() else ():
-            numbered = _NUMBERED.fullmatch(path.name)
-            if path.name == _LAST_CHECKPOINT or (numbered and int(numbered[1]) >= first):
-                (log / path.name).symlink_to(path)
+        # By number, not by what a listing finds: that may not be of one moment.
+        names = [f"{number:020}.json" for number in entry_numbers(folder) if number >= first]
+        if first:
+            names += [path.name for path in source.glob(f"{first:020}.checkpoint*")]
+        for name in names:
+            (log / name).symlink_to(source / name)
         yield place
     finally:
         shutil.rmtree(place, ignore_errors=True)
@@ -152,7 +165,9 @@ def written(place: Path) -> dict[str, bytes]:
 
 
 def _last_checkpoint(log: Path) -> int:
+    """The version of the newest checkpoint, or 0 where there is none."""
     try:
-        return int(json.loads((log / _LAST_CHECKPOINT).read_bytes())["version"])
+        version = int(json.loads((log / _LAST_CHECKPOINT).read_bytes())["version"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0
+    return version if any(log.glob(f"{version:020}.checkpoint*")) else 0

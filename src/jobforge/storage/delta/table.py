@@ -42,6 +42,7 @@ from jobforge.storage.delta.types import log_schema
 from jobforge.storage.publish import publish_bytes
 from jobforge.storage.store import Change, Commit, DataFile, Version
 
+_TRIES = 3
 _FOREVER = "interval 36500 days"
 _PROPERTIES = {
     # Without these, time travel ends after thirty days.
@@ -206,8 +207,10 @@ class DeltaStore:
         return commit_of(actions) or _foreign(actions)
 
     def _files(self, number: int) -> tuple[DataFile, ...]:
-        if reads_as_it_is(self.folder):
-            return _read_files(self.folder, number)
+        for _ in range(_TRIES if reads_as_it_is(self.folder) else 0):
+            # The listing that `deltalake` makes may miss an entry that is published just now.
+            with suppress(TableDamagedError):
+                return _read_files(self.folder, number)
         with view(self.folder, None) as place:
             return _read_files(place, number)
 
