@@ -28,6 +28,7 @@ from jobforge.errors import (
 )
 from jobforge.storage.delta.log import (
     KEY,
+    LOG,
     commit_of,
     damaged_entry,
     entry_numbers,
@@ -248,6 +249,8 @@ class DeltaStore:
     def _create(self) -> None:
         """Publish version 0, which has no rows; another process may be quicker."""
         with view(self.folder, self._scratch) as place:
+            if any((place / LOG).iterdir()):
+                return
             _asked(
                 lambda: DeltaTable.create(str(place), _FIRST, configuration=dict(_PROPERTIES)),
                 self.folder,
