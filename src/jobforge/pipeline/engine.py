@@ -13,7 +13,7 @@ import polars as pl
 
 from jobforge.contracts.schema import parse_schema
 from jobforge.errors import InvalidConfigError, InvalidNameError
-from jobforge.pipeline import query
+from jobforge.pipeline import reads
 from jobforge.pipeline.config import Layer, Load, Loading, OnConflict, PipelineConfig
 from jobforge.pipeline.layers import BronzeLayer, GoldLayer, SilverLayer, StagedLayer
 from jobforge.pipeline.layers.bronze import Schema
@@ -26,7 +26,7 @@ from jobforge.pipeline.maintenance.rollback import rollback
 from jobforge.pipeline.maintenance.source_records import SourceRecord
 from jobforge.pipeline.models import LayerTransitionLog
 from jobforge.pipeline.provenance import generate_batch_id
-from jobforge.pipeline.query import TableVersion
+from jobforge.pipeline.reads import TableVersion
 from jobforge.pipeline.results import (
     BronzeResult,
     GoldResult,
@@ -268,7 +268,7 @@ class PipelineEngine:
             TableDamagedError: A log entry or file is missing or altered.
             InvalidOptionError: Both a version and a time are given, or the time has no zone.
         """
-        return query.read(self.config, table, layer, version, as_of)
+        return reads.read(self.config, table, layer, version, as_of)
 
     def history(self, table: str, layer: Layer | str = Layer.GOLD) -> list[TableVersion]:
         """The versions of one layer of a table, oldest first.
@@ -277,7 +277,7 @@ class PipelineEngine:
             TableNotFoundError: There is no such table, or it never reached the layer.
             TableDamagedError: The log of the table cannot be read.
         """
-        return query.history(self.config, table, layer)
+        return reads.history(self.config, table, layer)
 
     def diff(
         self,

@@ -43,13 +43,13 @@ def show(
     Example: jobforge show employees --layer silver -n 5 --version 3
     """
     out = output.choose(as_json=as_json)
-    from jobforge.pipeline import query
+    from jobforge.pipeline import reads
     from jobforge.pipeline.config import parse_layer
 
     chosen = parse_layer(layer) if layer is not None else None
     moment = _moment(as_of) if as_of is not None else None
-    seen = query.look(output.config(data_root), table, chosen, version, moment)
-    head = query.first_rows(seen.frame, rows)
+    seen = reads.look(output.config(data_root), table, chosen, version, moment)
+    head = reads.first_rows(seen.frame, rows)
     if as_json:
         out.record(
             {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from jobforge.errors import ContentChangedError, InvalidOptionError, PublishConflictError
-from jobforge.pipeline import query
+from jobforge.pipeline import query, reads
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.footer import Footer, read_footer
 from jobforge.pipeline.maintenance.begin import begin
@@ -45,7 +45,7 @@ def compact(
             f"{wanted} of {found.domain}/{found.table} is one file already",
             hint="there is nothing to do",
         )
-    frame = query.open_version(config, found, wanted, old)
+    frame = reads.open_version(config, found, wanted, old)
     transition = begin(config, found, wanted, Operation.COMPACT, clock, version=old)
 
     def judge(written: Written) -> Verdict:

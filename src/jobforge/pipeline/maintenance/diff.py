@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from jobforge.errors import InvalidOptionError, TableDamagedError, UnknownColumnError, nearest
-from jobforge.pipeline import query
+from jobforge.pipeline import query, reads
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.provenance import data_columns
 from jobforge.pipeline.versions import table_store
@@ -93,7 +93,7 @@ def diff(
         # Rows of a file that both versions have are in both.
         there = {file.name for file in store.version(other).files}
         own = tuple(file for file in version.files if file.name not in there)
-        frame = query.open_version(config, found, wanted, version)
+        frame = reads.open_version(config, found, wanted, version)
         if len(own) < len(version.files):
             frame = store.scan(replace(version, files=own)) if own else frame.head(0)
         sides.append(_Side(number, frame, _types(frame)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from jobforge.errors import InvalidOptionError, PublishConflictError
-from jobforge.pipeline import query
+from jobforge.pipeline import query, reads
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.maintenance.begin import begin, catalogue, commit_of
 from jobforge.pipeline.models import LayerTransitionLog, Operation, TransitionStatus
@@ -49,7 +49,7 @@ def rollback(
             f"version {version} holds what version {newest.number} holds, which is the newest",
             hint="`jobforge history TABLE --layer LAYER` lists the versions",
         )
-    query.open_version(config, found, wanted, old)
+    reads.open_version(config, found, wanted, old)
     transition = begin(config, found, wanted, Operation.ROLLBACK, clock, version=old)
 
     def body(_: Path) -> None:
@@ -57,7 +57,7 @@ def rollback(
         try:
             # Nobody may remove the old files between the look at them and the new version.
             with folder_lock(store.folder):
-                schema = query.open_version(config, found, wanted, old).collect_schema()
+                schema = reads.open_version(config, found, wanted, old).collect_schema()
                 change = Change(commit_of(transition), old.files, schema)
                 number = target.publish(change, newest.number)
         except PublishConflictError as error:
