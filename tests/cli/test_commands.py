@@ -12,7 +12,7 @@ from typing import Any
 import openpyxl
 import pytest
 
-from jobforge import PipelineConfig, PipelineEngine
+from jobforge import PipelineConfig, PipelineEngine, SourceRecord
 from support import debris, files_below, write_csv
 
 COMMANDS = [
@@ -295,6 +295,31 @@ def test_clean_shows_and_removes_only_with_yes(versions: Path) -> None:
     gone = jobforge(versions, "show", "p", "--version", "1")
     assert gone.returncode == 1
     assert "clean removed its files" in gone.stderr
+
+
+def test_history_says_what_was_done_to_a_whole_table(versions: Path) -> None:
+    engine = PipelineEngine(PipelineConfig(versions / "data"))
+    engine.rollback("p", "gold", 3)
+    engine.compact("p")
+    engine.clean(keep_versions=1)
+    batch = engine.read("p").collect()["_batch_id"][0]
+    engine.erase("p", [SourceRecord(batch, 1)], "asked")
+    shown = jobforge(versions, "history", "p").stdout
+    for said in (
+        "version 5 holds what version 3 holds",
+        "3 files of version 5 into one",
+        "files removed",
+        "1 rows erased",
+    ):
+        assert said in shown
+
+
+def test_columns_that_other_readers_do_not_see_are_told_of(people: Path) -> None:
+    (people / "wide.json").write_text('{"cast": {"Pay": "UInt64"}}')
+    (people / "wide.csv").write_text("Code,Pay\na,1\n")
+    words = ["run", "wide.csv", "-t", "w", "--schema", "wide.json"]
+    assert "other Delta readers do not see 'Pay'" in jobforge(people, *words).stdout
+    assert as_json(jobforge(people, "show", "w", "--json"))["first"][0]["Pay"] == 1
 
 
 def test_erase_forgets_a_record(versions: Path) -> None:

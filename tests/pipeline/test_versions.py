@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from jobforge import Layer, PipelineConfig, PipelineEngine
+from jobforge import Layer, PipelineConfig, PipelineEngine, SourceRecord
 from jobforge.errors import (
     InvalidOptionError,
     PublishConflictError,
@@ -24,6 +24,8 @@ from jobforge.errors import (
 from jobforge.pipeline import lineage, query
 from jobforge.pipeline.models import TransitionStatus
 from jobforge.pipeline.results import PipelineResult
+from jobforge.storage.delta import DeltaStore
+from jobforge.storage.store import Change
 from support import PROVENANCE, debris, files_below, write_csv
 
 Run = Callable[..., PipelineResult]
@@ -403,6 +405,45 @@ def test_the_later_start_wins_only_when_asked(
         assert failures == []
         assert codes(engine) == ["b"]
         assert len(engine.history("t")) == 4
+
+
+@pytest.mark.parametrize("work", ["rollback", "compact", "erase"])
+def test_work_on_a_table_that_moves_meanwhile_is_refused(
+    engine: PipelineEngine, run: Run, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    batch = run("a")["batch_id"]
+    run("b", load="append")
+    publish = DeltaStore.publish
+    others: list[str] = []
+
+    def late(store: DeltaStore, change: Change, after: int | None) -> int:
+        if change.commit.operation == work and not others:
+            others.append(run("c", load="append")["batch_id"])
+        return publish(store, change, after)
+
+    monkeypatch.setattr(DeltaStore, "publish", late)
+    before = len(list(engine.config.gold_path().rglob("*.parquet")))
+    begin: dict[str, Callable[[], object]] = {
+        "erase": lambda: engine.erase("t", [SourceRecord(batch, 1)], "asked"),
+        "compact": lambda: engine.compact("t"),
+        "rollback": lambda: engine.rollback("t", "gold", 1),
+    }
+    with pytest.raises(PublishConflictError) as caught:
+        begin[work]()
+    assert others[0] in str(caught.value)
+    assert codes(engine) == ["a", "b", "c"]
+    assert len(list(engine.config.gold_path().rglob("*.parquet"))) == before + 1
+    assert debris(engine.config.data_root) == []
+    (failed,) = [
+        log
+        for record in query.batches(engine.config)
+        for log in record.transitions
+        if log.status is TransitionStatus.FAILED
+    ]
+    assert (failed.operation, failed.removed, failed.added) == (work, (), ())
+    if work == "erase":
+        engine.erase("t", [SourceRecord(batch, 1)], "asked again")
+        assert codes(engine) == ["b", "c"]
 
 
 def test_two_appends_at_once_both_finish(engine: PipelineEngine, run: Run) -> None:
