@@ -13,7 +13,7 @@ from jobforge.storage.debris import mark, scratch_folder, sweep, take_over, temp
 from jobforge.storage.paths import batch_files, relative_to_root
 from jobforge.storage.publish import Publication, publish_bytes
 from jobforge.storage.rewrite import rewrite
-from jobforge.storage.sync import folder_lock
+from jobforge.storage.sync import file_lock
 from jobforge.storage.sync import sync_file as sync
 from support import files_below
 
@@ -134,11 +134,11 @@ def test_a_lock_is_waited_for_and_leaves_nothing(tmp_path: Path) -> None:
 
     def other() -> None:
         started.set()
-        with folder_lock(tmp_path / "locked"):
+        with file_lock(tmp_path / "locked"):
             seen.append("other")
 
-    (tmp_path / "locked").mkdir()
-    with folder_lock(tmp_path / "locked"):
+    (tmp_path / "locked").touch()
+    with file_lock(tmp_path / "locked"):
         thread = threading.Thread(target=other)
         thread.start()
         started.wait()
@@ -146,7 +146,7 @@ def test_a_lock_is_waited_for_and_leaves_nothing(tmp_path: Path) -> None:
         seen.append("first")
     thread.join()
     assert seen == ["first", "other"]
-    assert list((tmp_path / "locked").iterdir()) == []
+    assert files_below(tmp_path) == ["locked"]
 
 
 def test_records_name_files_below_the_root(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jobforge.storage.publish import TEMP_SUFFIX, create_held, make_folder
-from jobforge.storage.sync import hold, like_folder, sync_folder
+from jobforge.storage.sync import hold, like_folder, open_to_lock, sync_folder
 
 _SCRATCH = ".scratch."
 
@@ -23,7 +23,7 @@ def is_temporary(name: str) -> bool:
 def is_abandoned(path: Path) -> bool:
     """Whether no living process writes this file: its lock is free."""
     try:
-        handle = os.open(path, os.O_RDONLY)
+        handle = open_to_lock(path)
     except OSError:
         return False
     try:
@@ -130,7 +130,7 @@ def mark(path: Path) -> Marker:
 def take_over(path: Path) -> Marker | None:
     """The marker of work that nobody does any more, or None where somebody does it."""
     try:
-        handle = os.open(path, os.O_RDONLY)
+        handle = open_to_lock(path)
     except OSError:
         return None
     # Whoever held it may have finished between the two calls, and the file be gone.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from jobforge.errors import PublishConflictError, RecordError
 from jobforge.storage.publish import publish_bytes
-from jobforge.storage.sync import wait_for
+from jobforge.storage.sync import open_to_lock, wait_for
 
 
 def rewrite(path: Path, change: Callable[[bytes | None], bytes | None]) -> None:
@@ -36,7 +36,7 @@ def rewrite(path: Path, change: Callable[[bytes | None], bytes | None]) -> None:
 
 def _rewritten(path: Path, change: Callable[[bytes | None], bytes | None]) -> bool:
     try:
-        handle = os.open(path, os.O_RDONLY)
+        handle = open_to_lock(path)
     except (FileNotFoundError, NotADirectoryError):
         return _made(path, change)
     except OSError as error:

@@ -95,18 +95,27 @@ def wait_for(handle: int) -> None:
 
 
 @contextmanager
-def folder_lock(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder, so that nobody removes files that another brings back.
+def file_lock(path: Path) -> Iterator[None]:
+    """Hold the lock of a file that is never replaced; where it is not there, of nothing.
 
-    The lock belongs to the open folder: it ends with its process, and leaves
-    no lock file behind.
+    The lock belongs to the open file: it ends with its process, and leaves no
+    lock file behind.
     """
-    if WINDOWS or not folder.is_dir():
+    try:
+        handle = open_to_lock(path)
+    except FileNotFoundError:
         yield
         return
-    handle = os.open(folder, os.O_RDONLY)
     try:
         wait_for(handle)
         yield
     finally:
         os.close(handle)
+
+
+def open_to_lock(path: Path) -> int:
+    """Open a file so that it can be locked; NFS locks only what may be written."""
+    try:
+        return os.open(path, os.O_RDWR)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY)

@@ -33,7 +33,7 @@ from jobforge.pipeline.versions import table_folder, table_store
 from jobforge.storage.debris import is_abandoned, is_temporary, scratch_owner
 from jobforge.storage.source import hash_file
 from jobforge.storage.store import Commit
-from jobforge.storage.sync import folder_lock, sync_folder
+from jobforge.storage.sync import sync_folder
 
 _DAY_SECONDS = 24 * 3600
 _OURS = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\.\d+)?\.parquet")
@@ -153,8 +153,7 @@ def _remove(
     transition = begin(config, part.table, part.layer, Operation.CLEAN, clock, batch_id=batch_id)
 
     def body(_: Path) -> None:
-        folder = table_folder(config, part.layer, part.table.domain, part.table.table)
-        with folder_lock(folder):
+        with table_store(config, part.layer, part.table.domain, part.table.table).lock():
             # Since the plan was made, somebody may have gone back to an old version.
             now = _removable(config, part.table, part.layer, keep_versions, since)
             going = {file: size for file, size in part.files.items() if file in now.files}

@@ -8,6 +8,7 @@ hashes, never a value.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,7 +37,6 @@ from jobforge.quality.account import RowAccount
 from jobforge.storage.publish import Publication
 from jobforge.storage.source import hash_file
 from jobforge.storage.store import Change, DataFile, Version
-from jobforge.storage.sync import folder_lock
 
 _SHOWN = 20
 _STEP = "erase"
@@ -161,10 +161,7 @@ class _Erasure:
         current = {file.name for file in newest.files} if newest is not None else set[str]()
         # A file that only earlier versions have is not written anew.
         kept = [f for f in self._found if f.rejects or store is None or f.path.name in current]
-        folder = table_folder(
-            transition.config, transition.move.target_layer, self._table.domain, self._table.table
-        )
-        with folder_lock(folder):
+        with store.lock() if store is not None else nullcontext():
             with Publication(lambda: landed(transition)) as publication:
                 files = self._write(publication, kept)
                 self._record(newest, files)

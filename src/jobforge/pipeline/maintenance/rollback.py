@@ -13,7 +13,6 @@ from jobforge.pipeline.transition import Clock, utc_now
 from jobforge.pipeline.versions import conflict, table_store
 from jobforge.quality.account import RowAccount
 from jobforge.storage.store import Change
-from jobforge.storage.sync import folder_lock
 
 
 def rollback(
@@ -56,7 +55,7 @@ def rollback(
         target = transition.store or store
         try:
             # Nobody may remove the old files between the look at them and the new version.
-            with folder_lock(store.folder):
+            with store.lock():
                 schema = reads.open_version(config, found, wanted, old).collect_schema()
                 change = Change(commit_of(transition), old.files, schema)
                 number = target.publish(change, newest.number)

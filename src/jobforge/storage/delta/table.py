@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,6 +42,7 @@ from jobforge.storage.delta.log import (
 from jobforge.storage.delta.types import log_schema
 from jobforge.storage.publish import publish_bytes
 from jobforge.storage.store import Change, Commit, DataFile, Version
+from jobforge.storage.sync import file_lock
 
 _TRIES = 3
 _FOREVER = "interval 36500 days"
@@ -161,6 +162,16 @@ class DeltaStore:
             _asked(lambda: _commit(table, change, actions), self.folder)
             self._take_over(place, number)
         return number
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the table, so that nobody removes files that another brings back.
+
+        Who only publishes need not hold it. The lock is that of the first
+        entry of the log, which never changes.
+        """
+        with file_lock(entry_path(self.folder, 0)):
+            yield
 
     def scan(self, version: Version) -> pl.LazyFrame:
         """The rows of a version, exactly as they were written.
