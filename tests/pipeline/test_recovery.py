@@ -83,7 +83,14 @@ def test_what_a_dead_transition_published_is_kept_and_named(
 
 def test_what_it_had_not_published_is_gone(engine: PipelineEngine, source: Path) -> None:
     batch = run(engine, source)
-    as_killed(engine, batch, "gold", transition_id="00000000-0000-4000-8000-000000000000")
+    places = "gold/default/t", "quarantine/gold/default/t"
+    as_killed(
+        engine,
+        batch,
+        "gold",
+        transition_id="00000000-0000-4000-8000-000000000000",
+        planned=[f"{place}/{batch}.2.parquet" for place in places],
+    )
     # The version belongs to another transition now: that one's file stays.
     folder = engine.config.gold_path() / "default/t"
     loose = folder / f"{batch}.2.parquet"

@@ -68,7 +68,7 @@ def test_two_promotes_of_one_batch_lose_neither_data_nor_log(
             inner.append(other.promote_to_silver(bronze, [lambda f: f.head(1)])["silver_path"])
         return lf
 
-    with pytest.raises(JobforgeError, match="another process has published"):
+    with pytest.raises(JobforgeError, match="published version 1 meanwhile"):
         engine.promote_to_silver(bronze, [meanwhile])
     assert pl.read_parquet(inner[0]).height == 1
     again = engine.promote_to_silver(bronze)["silver_path"]

@@ -114,6 +114,9 @@ def test_paths_of_one_promote_share_their_number(tmp_path: Path) -> None:
         names.append([path.name for path in paths])
         (tmp_path / folder / paths[0].name).touch()
     assert names == [["x.parquet"] * 2, ["x.2.parquet"] * 2, ["x.3.parquet"] * 2]
+    taken = {"x.4.parquet"}
+    assert batch_files([tmp_path / "a"], "x", taken)[0].name == "x.2.parquet"
+    assert batch_files([tmp_path / "a", tmp_path / "b"], "x", taken)[0].name == "x.5.parquet"
 
 
 def test_a_file_that_is_there_is_never_replaced_unasked(tmp_path: Path) -> None:

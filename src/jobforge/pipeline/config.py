@@ -66,7 +66,7 @@ class PipelineConfig:
                 f"row_numbers is {self.row_numbers!r}", hint="use True or False"
             )
         raw = str(self.data_root)
-        if not raw.strip() or "\0" in raw:
+        if not raw.strip() or any(ord(letter) < ord(" ") for letter in raw):
             raise InvalidConfigError(f"the data root {raw!r} is no folder", hint="name a folder")
         if "://" in raw or raw.startswith(("s3:/", "gs:/", "az:/")):
             raise InvalidConfigError(

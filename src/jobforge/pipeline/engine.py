@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ from typing import Any
 import polars as pl
 
 from jobforge.contracts.schema import parse_schema
-from jobforge.errors import InvalidConfigError, InvalidNameError
+from jobforge.errors import InvalidConfigError, InvalidNameError, JobforgeError
 from jobforge.pipeline import reads
-from jobforge.pipeline.config import Layer, Load, Loading, OnConflict, PipelineConfig
+from jobforge.pipeline.config import Layer, Load, Loading, LoadOptions, OnConflict, PipelineConfig
 from jobforge.pipeline.layers import BronzeLayer, GoldLayer, SilverLayer, StagedLayer
 from jobforge.pipeline.layers.bronze import Schema
 from jobforge.pipeline.layers.staged import Source
@@ -336,7 +337,7 @@ class PipelineEngine:
             older_than: How far back every version is to open.
 
         Raises:
-            InvalidOptionError: A limit is negative or zero.
+            InvalidOptionError: `keep_versions` is below 1, or `older_than` below zero.
         """
         return plan_clean(self.config, keep_versions, older_than, self._clock)
 
@@ -346,7 +347,7 @@ class PipelineEngine:
         """Remove what `plan_clean` shows, and say what that was.
 
         Raises:
-            InvalidOptionError: A limit is negative or zero.
+            InvalidOptionError: `keep_versions` is below 1, or `older_than` below zero.
             WriteError: A file cannot be removed.
         """
         return clean(self.config, keep_versions, older_than, self._clock)
@@ -366,7 +367,7 @@ class PipelineEngine:
             InvalidOptionError: No record or no reason is given.
             PublishConflictError: Somebody published meanwhile; erase again.
         """
-        return erase(self.config, table, list(records), why, self._clock)
+        return erase(self.config, table, records, why, self._clock)
 
     def run_full_pipeline(
         self,
@@ -406,6 +407,17 @@ class PipelineEngine:
         resolve_steps(silver_transforms, Place(Layer.SILVER, str(table_name)))
         resolve_steps(gold_transforms, Place(Layer.GOLD, str(table_name)))
         staged = self.ingest(source_path, table_name, domain, read=read)
+        with _naming(staged["batch_id"]):
+            return self._promote(staged, schema, silver_transforms, gold_transforms, how)
+
+    def _promote(
+        self,
+        staged: IngestResult,
+        schema: Schema,
+        silver_transforms: Sequence[Transform] | None,
+        gold_transforms: Sequence[Transform] | None,
+        how: LoadOptions,
+    ) -> PipelineResult:
         bronze = self.promote_to_bronze(staged["staged_path"], schema, **how)
         silver = self.promote_to_silver(bronze["bronze_path"], silver_transforms, **how)
         gold = self.promote_to_gold(silver["silver_path"], gold_transforms, **how)
@@ -417,3 +429,13 @@ class PipelineEngine:
             "gold_path": gold["gold_path"],
             "logs": [staged["log"], bronze["log"], silver["log"], gold["log"]],
         }
+
+
+@contextmanager
+def _naming(batch_id: str) -> Iterator[None]:
+    """Name the batch in an error, so that one can go on from the layers that it reached."""
+    try:
+        yield
+    except JobforgeError as error:
+        error.place = {**error.place, "batch": batch_id}
+        raise

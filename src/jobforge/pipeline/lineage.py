@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from jobforge.errors import InvalidNameError
@@ -39,12 +39,25 @@ def check_batch_id(batch_id: object) -> None:
 
 
 def record_log(
-    config: PipelineConfig, log: LayerTransitionLog, sources: tuple[SourceInfo, ...] = ()
-) -> None:
+    config: PipelineConfig,
+    log: LayerTransitionLog,
+    sources: tuple[SourceInfo, ...] = (),
+    plan: Callable[[BatchRecord], tuple[str, ...]] | None = None,
+) -> LayerTransitionLog:
     """Put a transition into the record of its batch, in place of what it said before.
 
     The record is read and written under a lock, so that two transitions of one
     batch at the same time both stay in it.
+
+    Args:
+        config: Where the data root is.
+        log: The transition.
+        sources: The source files, where they are known.
+        plan: Gives the names of the files that it will write, which no other
+            transition of the batch may use; asked under the lock.
+
+    Returns:
+        The log as it is recorded.
 
     Raises:
         RecordError: The record is damaged, or a newer jobforge wrote it.
@@ -52,7 +65,10 @@ def record_log(
     """
     path = record_path(config, log.batch_id)
 
+    recorded = log
+
     def change(data: bytes | None) -> bytes:
+        nonlocal recorded
         record = (
             parse_record(path, data, BatchRecord)
             if data is not None
@@ -68,9 +84,11 @@ def record_log(
             )
         if sources:
             record = record.model_copy(update={"sources": sources})
-        return record.with_log(log).as_json()
+        recorded = log if plan is None else log.model_copy(update={"planned": plan(record)})
+        return record.with_log(recorded).as_json()
 
     rewrite(path, change)
+    return recorded
 
 
 def load(config: PipelineConfig, batch_id: str) -> BatchRecord | None:

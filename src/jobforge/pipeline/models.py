@@ -7,6 +7,7 @@ business, lineage, governance.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
@@ -16,6 +17,9 @@ from jobforge.errors import JobforgeError
 from jobforge.pipeline.config import Layer
 from jobforge.pipeline.records import RECORD_FORMAT, Record
 from jobforge.quality.account import RowAccount
+
+# Polars lists some of the values that it could not convert; records keep none.
+_VALUES = re.compile(r"( out of \d+ values): \[.*", re.DOTALL)
 
 SourceLayer = Literal["source", "staged", "bronze", "silver", "gold"]
 """Where the rows of a transition come from; its own layer, where it only makes a version of it."""
@@ -126,12 +130,12 @@ class ErrorRecord(Record):
             return cls(
                 code=error.code,
                 kind=type(error).__name__,
-                message=error.message,
+                message=_VALUES.sub(r"\1", error.message),
                 hint=error.hint,
                 place=dict(error.place),
             )
         kind, code = type(error).__name__, JobforgeError.code
-        return cls(code=code, kind=kind, message=str(error), hint="", place={})
+        return cls(code=code, kind=kind, message=_VALUES.sub(r"\1", str(error)), hint="", place={})
 
 
 class Worker(Record):
@@ -168,6 +172,8 @@ class LayerTransitionLog(Record):
     """Names of the source files of the batch."""
     inputs: tuple[InputRef, ...] = ()
     """Layer files that were read; none for an ingest."""
+    planned: tuple[str, ...] = ()
+    """Names that no other transition uses, for the file and the rejects that it may publish."""
     target_file: str | None = None
     """Relative to the data root; null where nothing was published."""
     quarantine_file: str | None = None

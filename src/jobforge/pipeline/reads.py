@@ -17,6 +17,7 @@ from jobforge.errors import (
     VersionRemovedError,
 )
 from jobforge.pipeline import lineage
+from jobforge.pipeline.adoption import known_store
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.footer import open_layer_file
 from jobforge.pipeline.models import LayerState, TableMetadata
@@ -32,10 +33,12 @@ class TableVersion:
     Args:
         number: 1 and up.
         about: Operation, batch, transition, times, rows, bytes and files.
+        opens: Whether all its files are there.
     """
 
     number: int
     about: Commit
+    opens: bool
 
 
 def history(
@@ -54,8 +57,9 @@ def history(
         TableDamagedError: The log of the table cannot be read.
     """
     found, wanted = find_layer(config, table, layer)
-    store = table_store(config, versioned(wanted), found.domain, found.table)
-    return [TableVersion(number, commit) for number, commit in store.commits()]
+    store = known_store(config, versioned(wanted), found.domain, found.table)
+    opens = store.opening()
+    return [TableVersion(number, commit, number in opens) for number, commit in store.commits()]
 
 
 def read(
@@ -82,6 +86,17 @@ def read(
         InvalidOptionError: Both a version and a time are given, or the time has no zone.
     """
     return look(config, table, layer, version, as_of).frame
+
+
+def check_version(version: object) -> int:
+    """A number of a version.
+
+    Raises:
+        InvalidOptionError: It is no whole number.
+    """
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise InvalidOptionError(f"the version is {version!r}", hint="use a number from 1")
+    return version
 
 
 def open_version(
@@ -148,8 +163,9 @@ def look(
                 hint="an older jobforge wrote it; the next promote makes versions",
             )
         return Seen(found.table, found.domain, wanted, None, state.rows, _file(config, state))
-    store = table_store(config, wanted, found.domain, found.table)
-    made = store.version(_number(store.commits, version, as_of))
+    asked = check_version(version) if version is not None else None
+    store = known_store(config, wanted, found.domain, found.table, asked)
+    made = store.version(_number(store.commits, asked, as_of))
     frame = open_version(config, found, wanted, made)
     rows = sum(file.rows for file in made.files)
     return Seen(found.table, found.domain, wanted, made.number, rows, frame)
@@ -184,7 +200,9 @@ def _number(
 ) -> int | None:
     """The number of the version that was asked for; None for the newest."""
     if as_of is None:
-        return version
+        return check_version(version) if version is not None else None
+    if not isinstance(as_of, datetime):
+        raise InvalidOptionError(f"as_of is {as_of!r}", hint="pass a datetime with a time zone")
     if version is not None:
         raise InvalidOptionError("both version and as_of are given", hint="give one of them")
     if as_of.tzinfo is None:

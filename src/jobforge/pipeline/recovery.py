@@ -14,12 +14,11 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from jobforge.errors import AbandonedError, JobforgeError
+from jobforge.errors import AbandonedError
 from jobforge.pipeline import catalog, events, lineage
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.footer import open_layer_file
 from jobforge.pipeline.models import (
-    BatchRecord,
     ErrorRecord,
     LayerState,
     LayerTransitionLog,
@@ -28,6 +27,7 @@ from jobforge.pipeline.models import (
 from jobforge.pipeline.versions import table_folder, table_store
 from jobforge.storage.debris import Marker, scratch_path, sweep, take_over
 from jobforge.storage.delta.log import LOG
+from jobforge.storage.paths import relative_to_root
 
 _ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _MARKER = re.compile(rf"({_ID})\.({_ID})")
@@ -57,14 +57,16 @@ def recover(config: PipelineConfig, clock: Callable[[], datetime]) -> list[Layer
         What was recorded of each.
     """
     settled = []
+    sweep(config.catalog_path())
     for batch_id, transition_id in running(config):
         marker = take_over(config.running_path() / marker_name(batch_id, transition_id))
         if marker is None:
             continue
         try:
             log = _settle(config, batch_id, transition_id, marker, clock)
-        except (JobforgeError, OSError) as error:
-            _tell("transition.not_recovered", batch=batch_id, error=str(error).splitlines()[0])
+        except Exception as error:  # noqa: BLE001 - whatever it is, it stops nobody else
+            first = (str(error).splitlines() or [""])[0]
+            _tell("transition.not_recovered", batch=batch_id, error=first)
             continue
         finally:
             marker.release()
@@ -91,13 +93,17 @@ def _settle(
         else None
     )
     shutil.rmtree(scratch_path(config.data_root, transition_id), ignore_errors=True)
-    if record is not None and log is not None:
+    if log is not None:
         if log.status is TransitionStatus.RUNNING:
-            log = _closed(config, record, log, clock())
+            log = _closed(config, log, clock())
             lineage.record_log(config, log)
+        if log.table_version is not None or (
+            log.target_layer is Layer.STAGED and log.target_file is not None
+        ):
+            _catalogue(config, log)
+        catalogue_replaced(config, log)
         _tidy(config, log)
     sweep(config.catalog_lineage_path())
-    sweep(config.catalog_path())
     marker.done()
     return log
 
@@ -110,47 +116,61 @@ def _alive(config: PipelineConfig, batch_id: str, transition_id: str) -> bool:
     return False
 
 
-def _closed(
-    config: PipelineConfig, record: BatchRecord, log: LayerTransitionLog, at: datetime
-) -> LayerTransitionLog:
-    """The log with its outcome: what it published is kept and named, the rest goes."""
-    known = {t.target_file for t in record.transitions}
-    known |= {t.quarantine_file for t in record.transitions}
-    known |= {added.file for t in record.transitions for added in t.added}
-    folder = table_folder(config, log.target_layer, log.domain, log.table)
-    rejects = config.quarantine_path() / log.target_layer / log.domain / log.table
-    loose = _loose(config, folder, log.batch_id, known)
-    loose_rejects = _loose(config, rejects, log.batch_id, known)
+def working_on(config: PipelineConfig, domain: str, table: str) -> list[str]:
+    """Batches of a table that a living process works on."""
+    found = []
+    for batch_id, transition_id in running(config):
+        if _alive(config, batch_id, transition_id):
+            record = lineage.load(config, batch_id)
+            if record is None or (record.domain, record.table) == (domain, table):
+                found.append(batch_id)
+    return found
+
+
+def what_stands(config: PipelineConfig, log: LayerTransitionLog) -> dict[str, object]:
+    """What a transition published before it was broken off, as fields of its log.
+
+    Raises:
+        TableDamagedError: The log of the table cannot be read.
+    """
+    target, rejects = (*log.planned, None, None)[:2]
+    root = config.data_root
     found: dict[str, object] = {}
-    what = "nothing of it was published"
-    if log.target_layer is Layer.STAGED:
-        if loose:
-            found = {"target_file": _relative(config, loose[0])}
-            what = f"{loose[0].name} was published, and stays"
-    else:
+    if log.target_layer is not Layer.STAGED:
         store = table_store(config, log.target_layer, log.domain, log.table)
         number = store.find(log.transition_id)
-        needed = {name for files in store.files_by_version().values() for name in files}
-        if number is not None:
-            what = f"version {number} was published, and stays"
-            found = {"table_version": number}
-            mine = [path for path in loose if path.name in needed]
-            if mine:
-                found["target_file"] = _relative(config, mine[0])
-        else:
-            _remove([path for path in loose if path.name not in needed])
-    if found:
-        if loose_rejects:
-            found["quarantine_file"] = _relative(config, loose_rejects[0])
+        if number is None:
+            return {}
+        found["table_version"] = number
+    if target is not None and (root / target).exists():
+        found["target_file"] = target
+    if found and rejects is not None and (root / rejects).exists():
+        found["quarantine_file"] = rejects
+    return found
+
+
+def _closed(config: PipelineConfig, log: LayerTransitionLog, at: datetime) -> LayerTransitionLog:
+    """The log with its outcome: what it published is kept and named, the rest goes."""
+    found = what_stands(config, log)
+    what = "nothing of it was published"
+    if "table_version" in found:
+        what = f"version {found['table_version']} was published, and stays"
+    elif found:
+        what = f"{found['target_file']} was published, and stays"
     else:
-        _remove(loose_rejects)
+        # No other transition uses these names; a name that a version has stays all the same.
+        store = table_store(config, log.target_layer, log.domain, log.table)
+        versions = store.files_by_version().values()
+        needed = {store.folder / name for files in versions for name in files}
+        loose = {config.data_root / name for name in log.planned}
+        _remove(sorted(loose - needed))
     settled = settle_replaced(config, log)
     worker = log.worker
     error = AbandonedError(
         f"process {worker.pid} on {worker.host} ended before it recorded an outcome; {what}",
         hint="promote again" if not found else "go on from there, or promote again",
     )
-    closed = log.model_copy(
+    return log.model_copy(
         update={
             **found,
             **settled,
@@ -159,19 +179,20 @@ def _closed(
             "completed_at": max(at, log.started_at),
         }
     )
-    if found:
-        _catalogue(config, closed)
-    return closed
 
 
 def settle_replaced(config: PipelineConfig, log: LayerTransitionLog) -> dict[str, object]:
-    """What of the files that were to take the place of others stands, and what of those is gone.
+    """Files that were to take the place of others, once the work was broken off.
 
-    Where the old file is still there, the new one goes, unless a version has it.
+    Where both stand, a file of a table stays if a version has it, and goes else;
+    any other one stays, and the one before it goes: then the work was nearly done.
 
     Args:
         config: Where the data root is.
         log: The log of work that was broken off.
+
+    Returns:
+        As fields of the log: what stands, and what is gone.
     """
     if not log.added and not log.removed:
         return {}
@@ -179,13 +200,29 @@ def settle_replaced(config: PipelineConfig, log: LayerTransitionLog) -> dict[str
     needed = {name for files in store.files_by_version().values() for name in files}
     root = config.data_root
     for added in log.added:
-        old_stands = added.instead_of is not None and (root / added.instead_of).exists()
-        if old_stands and Path(added.file).name not in needed:
-            _remove([root / added.file])
+        new, old = root / added.file, root / (added.instead_of or added.file)
+        if new == old or not new.exists() or not old.exists():
+            continue
+        of_table = log.target_layer is not Layer.STAGED and new.parent == store.folder
+        _remove([new if of_table and new.name not in needed else old])
     return {
         "added": tuple(added for added in log.added if (root / added.file).exists()),
         "removed": tuple(gone for gone in log.removed if not (root / gone.file).exists()),
     }
+
+
+def catalogue_replaced(config: PipelineConfig, log: LayerTransitionLog) -> None:
+    """Let the catalog name the new file where the newest one of staged was written anew."""
+    record = catalog.load(config, log.domain, log.table)
+    if log.target_layer is not Layer.STAGED or record is None:
+        return
+    for added in log.added:
+        state = record.layers[Layer.STAGED]
+        path = config.data_root / added.file
+        if added.instead_of == state.file and path.exists():
+            rows = open_layer_file(path, Layer.STAGED).rows
+            update = {"file": added.file, "rows": rows, "size_bytes": added.size_bytes}
+            catalog.update(config, log, state.model_copy(update=update))
 
 
 def _catalogue(config: PipelineConfig, log: LayerTransitionLog) -> None:
@@ -200,7 +237,7 @@ def _catalogue(config: PipelineConfig, log: LayerTransitionLog) -> None:
     opened = open_layer_file(path, log.target_layer)
     state = LayerState(
         layer=log.target_layer,
-        file=_relative(config, path),
+        file=relative_to_root(path, config.data_root),
         batch_id=log.batch_id,
         version=log.table_version,
         rows=version.commit.rows if version else opened.rows,
@@ -221,21 +258,6 @@ def _tidy(config: PipelineConfig, log: LayerTransitionLog) -> None:
         config.catalog_tables_path() / log.domain,
     ):
         sweep(place)
-
-
-def _loose(
-    config: PipelineConfig, folder: Path, batch_id: str, known: set[str | None]
-) -> list[Path]:
-    """Files of a batch that none of its transitions names."""
-    return [
-        path
-        for path in sorted(folder.glob(f"{batch_id}*.parquet"))
-        if _relative(config, path) not in known
-    ]
-
-
-def _relative(config: PipelineConfig, path: Path) -> str:
-    return path.relative_to(config.data_root).as_posix()
 
 
 def _remove(paths: list[Path]) -> None:

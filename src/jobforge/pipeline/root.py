@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import AwareDatetime
@@ -10,7 +11,6 @@ from jobforge._version import __version__
 from jobforge.errors import DataRootError
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.records import RECORD_FORMAT, Record, parse_record, read_record
-from jobforge.storage.debris import sweep
 from jobforge.storage.rewrite import rewrite
 
 
@@ -40,6 +40,10 @@ def check_root(config: PipelineConfig) -> None:
             f"there is no data root {config.data_root}",
             hint="name another with --data-root, or make one: `jobforge run FILE --table NAME`",
         )
+    if config.catalog_path().is_dir() and not os.access(config.catalog_path(), os.R_OK | os.X_OK):
+        raise DataRootError(
+            f"{config.catalog_path()} may not be read by this user", hint="look at its permissions"
+        )
     path = root_record_path(config)
     if path.is_file():
         read_record(path, RootRecord)
@@ -65,5 +69,4 @@ def prepare_root(config: PipelineConfig, at: AwareDatetime) -> None:
         )
         return made.as_json()
 
-    sweep(path.parent)
     rewrite(path, change)

@@ -26,6 +26,7 @@ from jobforge.errors import JobforgeError, StorageError, TransitionError, UsageE
 from jobforge.pipeline import events, lineage, recovery
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.models import (
+    BatchRecord,
     ErrorRecord,
     InputRef,
     LayerTransitionLog,
@@ -40,7 +41,7 @@ from jobforge.pipeline.root import prepare_root
 from jobforge.pipeline.versions import table_store
 from jobforge.storage.debris import mark, scratch_folder, scratch_path
 from jobforge.storage.delta import DeltaStore
-from jobforge.storage.paths import relative_to_root
+from jobforge.storage.paths import batch_files, relative_to_root
 
 Clock = Callable[[], datetime]
 
@@ -107,7 +108,7 @@ class Transition:
             polars_version=pl.__version__,
         )
         self._sources: tuple[SourceInfo, ...] = ()
-        self._planned: Path | None = None
+        self._complete = False
 
     @property
     def store(self) -> DeltaStore | None:
@@ -118,13 +119,15 @@ class Transition:
         scratch = scratch_path(self.config.data_root, self.transition_id)
         return table_store(self.config, move.target_layer, move.domain, move.table, scratch)
 
-    def run(self, body: Callable[[Path], None]) -> LayerTransitionLog:
+    def run(self, body: Callable[[Path], None], *, writes: bool = False) -> LayerTransitionLog:
         """Carry the transition out.
 
         Args:
-            body: Does the work and says what came of it with `plan`, `note` and
+            body: Does the work and says what came of it with `note` and
                 `publish`; gets a folder for scratch files, which it creates
                 where it needs it and which is removed afterwards.
+            writes: Whether it writes a file of the batch, and perhaps rejects:
+                their names are then in `log.planned`.
 
         Raises:
             JobforgeError: The work was refused or failed. What was not
@@ -133,11 +136,12 @@ class Transition:
         prepare_root(self.config, self.started_at)
         recovery.recover(self.config, self._clock)
         with self._marked():
-            self._save()
+            self._save(self._names if writes else None)
             try:
                 with scratch_folder(self.config.data_root, self.transition_id) as scratch:
                     body(scratch)
                 self._save()
+                self._complete = True
             except JobforgeError as error:
                 if isinstance(error, UsageError):
                     # Whoever reads a schema or an option does not know which table it is for.
@@ -155,10 +159,6 @@ class Transition:
                 raise
         self._tell_success()
         return self.log
-
-    def plan(self, target: Path) -> None:
-        """Say where the file of the transition will be."""
-        self._planned = target
 
     def note(self, sources: tuple[SourceInfo, ...], **values: object) -> None:
         """Take over what is known once the rows were counted, whatever happens next."""
@@ -182,18 +182,19 @@ class Transition:
     def _marked(self) -> Iterator[None]:
         """Hold a marker, by which others tell that this process still works.
 
-        Where the outcome could not be recorded, the marker stays: then the
-        next run finds it without an owner and records what happened.
+        Where the outcome could not be recorded, or something was published and
+        may not be in the catalog, the marker stays: then the next run finds it
+        without an owner and sees to it.
         """
         name = recovery.marker_name(self.move.batch_id, self.transition_id)
         marker = mark(self.config.running_path() / name)
         try:
             yield
         finally:
-            if self.log.status is TransitionStatus.RUNNING:
-                marker.release()
-            else:
+            if self._complete:
                 marker.done()
+            else:
+                marker.release()
 
     def _failed(self, error: BaseException, known: JobforgeError | None) -> None:
         """Record the failure; an error while recording does not hide the first.
@@ -201,30 +202,22 @@ class Transition:
         What was published stays, and is recorded as published.
         """
         self._tell("transition.failed", failed=True, error=known.code if known else repr(error))
-        outcome = self.log.status is TransitionStatus.RUNNING
-        if outcome:
+        stands: dict[str, object] = {}
+        if self.log.status is TransitionStatus.RUNNING:
+            with contextlib.suppress(StorageError):
+                stands = recovery.what_stands(self.config, self.log)
             self._set(
                 status=TransitionStatus.FAILED,
                 errors=(ErrorRecord.of(known or error),),
                 completed_at=self.finished_at(),
-                **self._landed(),
+                **stands,
                 **self._settled(),
             )
         try:
             self._save()
+            self._complete = self.log.status is TransitionStatus.FAILED and not stands
         except JobforgeError as second:
-            self._set(status=TransitionStatus.RUNNING)
             error.add_note(f"the outcome could not be recorded: {second}")
-
-    def _landed(self) -> dict[str, object]:
-        """What of a failed transition was published before it failed."""
-        store = self.store
-        with contextlib.suppress(StorageError):
-            version = store.find(self.transition_id) if store is not None else None
-            if version is not None:
-                target = self.relative(self._planned) if self._planned is not None else None
-                return {"table_version": version, "target_file": target}
-        return {}
 
     def _settled(self) -> dict[str, object]:
         """What of the files that it was to remove or to write in their place is so."""
@@ -241,8 +234,23 @@ class Transition:
     def _set(self, **values: object) -> None:
         self.log = self.log.model_copy(update=values)
 
-    def _save(self) -> None:
-        lineage.record_log(self.config, self.log, self._sources)
+    def _save(self, plan: Callable[[BatchRecord], tuple[str, ...]] | None = None) -> None:
+        self.log = lineage.record_log(self.config, self.log, self._sources, plan)
+
+    def _names(self, record: BatchRecord) -> tuple[str, ...]:
+        """Names for the file of the transition and its rejects."""
+        move, config = self.move, self.config
+        place = Path(move.domain) / move.table
+        layer = move.target_layer
+        folders = [config.layer_path(layer) / place, config.quarantine_path() / layer / place]
+        taken = {
+            Path(name).name
+            for log in record.transitions
+            for name in log.planned
+            if log.target_layer is layer
+        }
+        paths = batch_files(folders, move.batch_id, taken)
+        return tuple(self.relative(path) for path in paths)
 
     def _tell_success(self) -> None:
         log = self.log

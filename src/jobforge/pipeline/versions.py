@@ -12,6 +12,7 @@ import polars as pl
 
 from jobforge.errors import PublishConflictError, SchemaMismatchError
 from jobforge.pipeline.config import Layer, Load, Loading, OnConflict, PipelineConfig
+from jobforge.pipeline.footer import read_footer
 from jobforge.pipeline.provenance import BATCH_ID
 from jobforge.storage.delta import DeltaStore
 from jobforge.storage.store import Change, Commit, DataFile, Version
@@ -176,7 +177,11 @@ def _appended(
         return (file,)
     current = store.version(latest)
     check_columns(store, current, schema)
-    others = tuple(known for known in current.files if not _of_batch(known, commit.batch_id))
+    others = tuple(
+        known
+        for known in current.files
+        if not (again and _is_of_batch(store.folder / known.name, commit.batch_id))
+    )
     if again and others:
         rest = store.scan(replace(current, files=others))
         same = rest.filter(pl.col(BATCH_ID) == commit.batch_id).head(1)
@@ -189,6 +194,7 @@ def _appended(
     return (*others, file)
 
 
-def _of_batch(file: DataFile, batch_id: str) -> bool:
-    """Whether a file is one of a batch: they are named by it."""
-    return file.name.split(".")[0] == batch_id
+def _is_of_batch(path: Path, batch_id: str) -> bool:
+    """Whether a file holds the rows of one batch alone."""
+    footer = read_footer(path)
+    return footer.batch_id == batch_id and not footer.batches

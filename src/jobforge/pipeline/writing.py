@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,23 +10,23 @@ import polars as pl
 
 from jobforge.errors import JobforgeError, StorageError, TransitionError, WriteError
 from jobforge.pipeline import catalog
-from jobforge.pipeline.footer import Footer, open_layer_file
+from jobforge.pipeline.adoption import newest_version
+from jobforge.pipeline.config import Layer
+from jobforge.pipeline.footer import Footer
 from jobforge.pipeline.models import (
     ColumnMetadata,
     LayerState,
     Note,
-    Operation,
     SourceInfo,
     TransitionStatus,
 )
 from jobforge.pipeline.transition import Outcome, Transition
 from jobforge.pipeline.versions import Joining
 from jobforge.quality.account import RowAccount
-from jobforge.storage.paths import batch_files
 from jobforge.storage.publish import Publication
 from jobforge.storage.source import hash_file
 from jobforge.storage.space import check_space
-from jobforge.storage.store import Change, Commit, DataFile, Version
+from jobforge.storage.store import Commit, DataFile, Version
 
 
 @dataclass(frozen=True)
@@ -100,18 +99,18 @@ def carry_out(
     def body(scratch: Path) -> None:
         paths.append(_publish(transition, lambda: plan(scratch), joining))
 
-    log = transition.run(body)
+    log = transition.run(body, writes=True)
     return Outcome(paths[0], log)
 
 
 def _publish(transition: Transition, plan: Callable[[], Work], joining: Joining | None) -> Path:
     config, move = transition.config, transition.move
-    layer, place = move.target_layer, Path(move.domain) / move.table
-    folders = [config.layer_path(layer) / place, config.quarantine_path() / layer / place]
-    target, rejected = batch_files(folders, move.batch_id)
-    transition.plan(target)
+    layer = move.target_layer
+    target, rejected = (config.data_root / name for name in transition.log.planned)
     catalog.load(config, move.domain, move.table)  # a damaged record is refused before the work
-    base = _base(transition)
+    base = None
+    if layer is not Layer.STAGED:
+        base = newest_version(config, layer, move.domain, move.table)
     work = plan()
     store = transition.store
     if store is not None and base is not None and joining is not None:
@@ -154,37 +153,6 @@ def _publish(transition: Transition, plan: Callable[[], Work], joining: Joining 
     state = layer_state(transition, file, version, catalog.columns_of(schema, work.source_columns))
     catalog.update(config, transition.log, state)
     return target
-
-
-def _base(transition: Transition) -> int | None:
-    """The newest version of the table as the work begins.
-
-    A file that an older jobforge published, when layers were single files,
-    becomes the first version.
-    """
-    store, move = transition.store, transition.move
-    if store is None:
-        return None
-    latest = store.latest()
-    if latest is not None:
-        return latest
-    known = catalog.load(transition.config, move.domain, move.table)
-    state = known.layers.get(move.target_layer) if known is not None else None
-    path = transition.config.data_root / state.file if state is not None else None
-    if state is None or state.version is not None or path is None or not path.is_file():
-        return None
-    opened = open_layer_file(path, move.target_layer)
-    commit = Commit(
-        operation=Operation.ADOPT,
-        batch_id=state.batch_id,
-        transition_id=str(uuid.uuid4()),
-        started_at=state.updated_at,
-        published_at=state.updated_at,
-        content_hash=f"sha256:{hash_file(path)}",
-    )
-    file = DataFile(path.name, opened.rows, path.stat().st_size)
-    schema = opened.frame.collect_schema()
-    return store.publish(Change(commit, (file,), schema), None)
 
 
 def landed(transition: Transition) -> bool:

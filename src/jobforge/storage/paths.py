@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from jobforge.errors import NotAJobforgeFileError
 
+_BATCH_FILE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\.[0-9]+)?\.parquet")
 
-def batch_files(folders: Sequence[Path], batch_id: str) -> list[Path]:
+
+def is_batch_file(name: str) -> bool:
+    """Whether a file name is one that jobforge gives to the rows of a batch."""
+    return _BATCH_FILE.fullmatch(name) is not None
+
+
+def batch_files(folders: Sequence[Path], batch_id: str, taken: Collection[str] = ()) -> list[Path]:
     """Paths for the next files of a batch, one in each folder, all with one number.
 
     The first is `{batch_id}.parquet`; where a batch is promoted again it is
     `{batch_id}.2.parquet`, then `.3`.
+
+    Args:
+        folders: Where the files will be.
+        batch_id: The batch.
+        taken: Names that somebody else will use.
     """
     attempt = 1
     while True:
         name = f"{batch_id}.parquet" if attempt == 1 else f"{batch_id}.{attempt}.parquet"
         paths = [folder / name for folder in folders]
-        if not any(path.exists() for path in paths):
+        if name not in taken and not any(path.exists() for path in paths):
             return paths
         attempt += 1
 
@@ -28,6 +41,9 @@ def relative_to_root(path: Path, root: Path) -> str:
 
     A path outside the root stays absolute.
     """
+    # As it is written first: a folder of the root may be a link to another disk.
+    if path.absolute().is_relative_to(root.absolute()):
+        return path.absolute().relative_to(root.absolute()).as_posix()
     place, base = path.resolve(), root.resolve()
     return (place.relative_to(base) if place.is_relative_to(base) else place).as_posix()
 

@@ -239,7 +239,8 @@ def publish_bytes(target: Path, data: bytes, *, replace: bool) -> None:
         WriteError: The operating system refused the write.
         PublishConflictError: The file is there and may not be replaced.
     """
-    with Publication() as publication:
+    # Others may have built on the file as soon as it has its name: it is never taken back.
+    with Publication(lambda: True) as publication:
         temp = publication.reserve(target, replace=replace)
         try:
             temp.write_bytes(data)

@@ -48,7 +48,14 @@ def _rewritten(path: Path, change: Callable[[bytes | None], bytes | None]) -> bo
         wait_for(handle)
         if not _still(path, handle):
             return False
-        data = change(path.read_bytes())
+        try:
+            found = path.read_bytes()
+        except OSError as error:
+            raise RecordError(
+                f"the record {path} cannot be read ({error.strerror})",
+                hint="look at the disk, or restore it from a backup",
+            ) from error
+        data = change(found)
         if data is not None:
             publish_bytes(path, data, replace=True)
     finally:

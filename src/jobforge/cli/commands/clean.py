@@ -13,7 +13,7 @@ from jobforge.cli import output, parameters
 from jobforge.errors import InvalidOptionError
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_SPAN = re.compile(r"(\d+)([mhdw])")
+_SPAN = re.compile(r"([0-9]+)([mhdw])")
 
 KeepVersions = Annotated[
     int | None,
@@ -98,4 +98,6 @@ def _span(text: str) -> timedelta:
     try:
         return timedelta(**{_UNITS[found[2]]: int(found[1])})
     except OverflowError as error:
-        raise InvalidOptionError(f"--older-than is {text!r}", hint="use less") from error
+        raise InvalidOptionError(
+            f"--older-than is {text!r}, longer than any time", hint="use less"
+        ) from error

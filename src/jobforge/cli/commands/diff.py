@@ -16,7 +16,9 @@ Key = Annotated[
     list[str] | None,
     typer.Option("--key", "-k", help="Column that tells rows apart; may be given more than once."),
 ]
-Rows = Annotated[int, typer.Option("-n", "--rows", min=0, help="How many rows of each to show.")]
+Rows = Annotated[
+    int, typer.Option("-n", "--rows", min=0, max=1_000_000, help="How many rows of each to show.")
+]
 
 
 def diff(
@@ -49,6 +51,7 @@ def diff(
                 "columns_added": found.columns_added,
                 "columns_removed": found.columns_removed,
                 "columns_retyped": found.columns_retyped,
+                "columns_compared": list(found.compared),
                 **{
                     name: None
                     if part is None
@@ -63,6 +66,9 @@ def diff(
             out.line(f"column {word}: {name} ({kind})")
     for name, (old, new) in found.columns_retyped.items():
         out.line(f"column retyped: {name}, {old} to {new}")
+    if not found.compared:
+        out.line("rows were not compared: no column has the same type in both versions")
+        return
     if found.same:
         out.line("no difference")
         return

@@ -12,7 +12,12 @@ from jobforge.cli import output, parameters
 Batch = Annotated[str, typer.Option("--batch", help="_batch_id of the rows.")]
 Record = Annotated[
     list[int],
-    typer.Option("--record", help="_source_row of the rows; may be given more than once.", min=1),
+    typer.Option(
+        "--record",
+        help="_source_row of the rows; may be given more than once.",
+        min=1,
+        max=2**63 - 1,
+    ),
 ]
 File = Annotated[
     str | None,

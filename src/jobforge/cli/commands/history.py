@@ -78,7 +78,12 @@ def _versions(out: output.Output, table: str | None, layer: str, data_root: str)
     engine = jobforge.PipelineEngine(output.config(data_root))
     versions = engine.history(table, layer)
     if out.as_json:
-        out.record([{"version": v.number, **v.about.model_dump(mode="json")} for v in versions])
+        out.record(
+            [
+                {"version": v.number, "opens": v.opens, **v.about.model_dump(mode="json")}
+                for v in versions
+            ]
+        )
         return
     rows = [
         (
@@ -87,10 +92,11 @@ def _versions(out: output.Output, table: str | None, layer: str, data_root: str)
             v.about.rows,
             v.about.files,
             v.about.size_bytes,
+            "yes" if v.opens else "no",
             f"{v.about.published_at:%Y-%m-%d %H:%M:%S}Z",
             v.about.batch_id,
         )
         for v in versions
     ]
-    columns = ("version", "made by", "rows", "files", "bytes", "published", "batch")
+    columns = ("version", "made by", "rows", "files", "bytes", "opens", "published", "batch")
     out.table("", columns, rows)

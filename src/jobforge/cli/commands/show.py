@@ -25,7 +25,7 @@ AsOf = Annotated[
         metavar="TIME",
     ),
 ]
-Rows = Annotated[int, typer.Option("-n", "--rows", min=1, help="How many rows.")]
+Rows = Annotated[int, typer.Option("-n", "--rows", min=1, max=1_000_000, help="How many rows.")]
 
 
 def show(
@@ -69,9 +69,11 @@ def show(
 
 
 def _moment(text: str) -> datetime:
+    hint = "use ISO 8601 with a zone: 2026-01-31T12:00:00Z"
     try:
-        return datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise InvalidOptionError(
-            f"--as-of is {text!r}", hint="use ISO 8601 with a zone: 2026-01-31T12:00:00Z"
-        ) from error
+        raise InvalidOptionError(f"--as-of is {text!r}", hint=hint) from error
+    if moment.tzinfo is None:
+        raise InvalidOptionError(f"--as-of is {text!r}, which has no time zone", hint=hint)
+    return moment

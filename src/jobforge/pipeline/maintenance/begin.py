@@ -2,12 +2,58 @@
 
 from __future__ import annotations
 
-from jobforge.pipeline import catalog
+from collections.abc import Iterable
+from pathlib import Path
+
+from jobforge.errors import TableDamagedError
+from jobforge.pipeline import catalog, lineage, query
+from jobforge.pipeline.adoption import newest_version
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.models import InputRef, LayerState, Operation, TableMetadata
 from jobforge.pipeline.provenance import generate_batch_id
 from jobforge.pipeline.transition import Clock, Move, Transition
+from jobforge.pipeline.versions import table_store
+from jobforge.storage.delta import DeltaStore
+from jobforge.storage.paths import relative_to_root
+from jobforge.storage.source import hash_file
 from jobforge.storage.store import Commit, Version
+
+
+def open_table(
+    config: PipelineConfig, table: str, layer: Layer | str
+) -> tuple[TableMetadata, Layer, DeltaStore]:
+    """A table and the versions of one of its layers, before work on it.
+
+    Raises:
+        TableNotFoundError: There is no such table, or it never reached the layer.
+        InvalidConfigError: There is no such layer, or it has no versions.
+        TableDamagedError: The log of the table is damaged or gone.
+    """
+    found, wanted = query.find_layer(config, table, layer)
+    newest_version(config, query.versioned(wanted), found.domain, found.table)
+    return found, wanted, table_store(config, wanted, found.domain, found.table)
+
+
+def check_bytes(config: PipelineConfig, table: TableMetadata, paths: Iterable[Path]) -> None:
+    """Refuse to work on files whose bytes are not those that were published.
+
+    Raises:
+        TableDamagedError: One was altered, or is gone.
+    """
+    hashes: dict[str, str] = {}
+    for record in lineage.all_records(config):
+        if (record.domain, record.table) == (table.domain, table.table):
+            for log in record.transitions:
+                if log.target_file is not None and log.content_hash is not None:
+                    hashes[log.target_file] = log.content_hash
+                hashes |= {new.file: new.content_hash for new in log.added if new.content_hash}
+    for path in paths:
+        known = hashes.get(relative_to_root(path, config.data_root))
+        if known is not None and f"sha256:{hash_file(path)}" != known:
+            raise TableDamagedError(
+                f"the bytes of {path} are not those that were published",
+                hint="restore it from a backup; nothing was done",
+            )
 
 
 def begin(

@@ -8,12 +8,13 @@ is an orphan; one that is younger than a day is never touched.
 
 from __future__ import annotations
 
-import re
+import contextlib
+import os
 import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from jobforge.errors import InvalidOptionError, WriteError
@@ -31,12 +32,12 @@ from jobforge.pipeline.provenance import generate_batch_id
 from jobforge.pipeline.transition import Clock, utc_now
 from jobforge.pipeline.versions import table_folder, table_store
 from jobforge.storage.debris import is_abandoned, is_temporary, scratch_owner
+from jobforge.storage.paths import is_batch_file
 from jobforge.storage.source import hash_file
 from jobforge.storage.store import Commit
 from jobforge.storage.sync import sync_folder
 
 _DAY_SECONDS = 24 * 3600
-_OURS = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\.\d+)?\.parquet")
 
 
 @dataclass(frozen=True)
@@ -93,18 +94,16 @@ def plan_clean(
         clock: Gives the time in UTC.
 
     Raises:
-        InvalidOptionError: A limit is negative or zero.
+        InvalidOptionError: `keep_versions` is below 1, or `older_than` below zero.
         TableDamagedError: The log of a table cannot be read.
         RecordError: A record cannot be read.
     """
-    if keep_versions is not None and keep_versions < 1:
+    if keep_versions is not None and not _is_number(keep_versions):
         raise InvalidOptionError(
-            f"keep_versions is {keep_versions}",
+            f"keep_versions is {keep_versions!r}",
             hint="the newest always stays: use 1 or more",
         )
-    if older_than is not None and older_than < timedelta(0):
-        raise InvalidOptionError(f"older_than is {older_than}", hint="use a time of zero or more")
-    since = clock() - older_than if older_than is not None else None
+    since = _since(older_than, clock)
     found = [
         _removable(config, table, layer, keep_versions, since)
         for table in query.tables(config)
@@ -130,7 +129,7 @@ def clean(
     query.tables(config)
     recovery.recover(config, clock)
     plan = plan_clean(config, keep_versions, older_than, clock)
-    since = clock() - older_than if older_than is not None else None
+    since = _since(older_than, clock)
     for path in plan.debris:
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
     # A batch belongs to one table.
@@ -208,8 +207,13 @@ def _removable(
     ]
     folder = table_folder(config, layer, table.domain, table.table)
     store = table_store(config, layer, table.domain, table.table)
-    by_version = store.files_by_version()
-    retained = _retained(store.commits(), keep_versions, since)
+    history = store.replayed()
+    by_version = {number: files for number, _, files in history}
+    commits = [(number, commit) for number, commit, _ in history]
+    retained = _retained(commits, keep_versions, since)
+    opening = store.opening()
+    if opening and not opening & retained:
+        retained.add(max(opening))  # the retained ones are damaged: this is the way back
     needed = {name for number in retained for name in by_version[number]}
     needed |= {Path(file).name for file in _open_files(config, table, layer, records)}
     named = {name for files in by_version.values() for name in files}
@@ -224,8 +228,26 @@ def _removable(
         table,
         layer,
         tuple(versions),
-        {path.relative_to(root).as_posix(): path.stat().st_size for path in paths},
+        {path.relative_to(root).as_posix(): path.stat().st_size for path in paths if path.exists()},
     )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _since(older_than: object, clock: Clock) -> datetime | None:
+    """The time from which on every version is to open."""
+    if older_than is None:
+        return None
+    if not isinstance(older_than, timedelta) or older_than < timedelta(0):
+        raise InvalidOptionError(
+            f"older_than is {older_than!r}", hint="use a timedelta, not below 0"
+        )
+    try:
+        return clock() - older_than
+    except OverflowError:  # before any time that there is: everything
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def _retained(
@@ -250,13 +272,19 @@ def _open_files(
     top = max((order.index(known) for known in table.layers), default=0)
     busy = {batch for batch, _ in recovery.running(config)}
     needed = set()
+    later = {
+        new.instead_of: new.file for r in records for log in r.transitions for new in log.added
+    }
     for record in records:
         published = [log for log in record.transitions if log.target_file is not None]
         files = {log.target_file for log in published if log.target_layer is layer}
         reached = max((order.index(log.target_layer) for log in published), default=0)
         here = order.index(layer)
         if record.batch_id in busy or (here == reached and here < top):
-            needed |= {file for file in files if file is not None}
+            for file in files:
+                while file is not None and file not in needed:
+                    needed.add(file)
+                    file = later.get(file)  # noqa: PLW2901 - written anew by an erasure
     return needed
 
 
@@ -270,7 +298,8 @@ def _orphans(
     return [
         path
         for path in sorted(folder.glob("*.parquet"))
-        if _OURS.fullmatch(path.name)
+        if path.exists()
+        and is_batch_file(path.name)
         and path.name not in named | known
         and path.name.split(".")[0] not in busy
         and path.stat().st_mtime < old
@@ -280,6 +309,7 @@ def _orphans(
 def _files_of(record: BatchRecord) -> Iterable[str]:
     for log in record.transitions:
         yield from (file for file in (log.target_file, log.quarantine_file) if file is not None)
+        yield from log.planned
         yield from (added.file for added in log.added)
 
 
@@ -288,11 +318,13 @@ def _debris(config: PipelineConfig) -> list[Path]:
     old = time.time() - _DAY_SECONDS
     busy = {transition for _, transition in recovery.running(config)}
     found = []
-    for path in sorted(config.data_root.rglob(".*")):
-        if not is_temporary(path.name) or path.lstat().st_mtime >= old:
-            continue
-        owner = scratch_owner(path)
-        unused = owner not in busy if owner is not None else path.is_file() and is_abandoned(path)
-        if unused:
-            found.append(path)
+    for folder, folders, files in os.walk(config.data_root):
+        for name in [name for name in sorted([*folders, *files]) if is_temporary(name)]:
+            path = Path(folder) / name
+            owner = scratch_owner(path)
+            with contextlib.suppress(OSError):  # its owner may remove it just now
+                if path.lstat().st_mtime >= old:
+                    continue
+                if owner not in busy if owner is not None else is_abandoned(path):
+                    found.append(path)
     return found

@@ -5,13 +5,13 @@ from __future__ import annotations
 import polars as pl
 
 from jobforge.errors import ContentChangedError, InvalidOptionError, PublishConflictError
-from jobforge.pipeline import query, reads
+from jobforge.pipeline import reads
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.footer import Footer, read_footer
-from jobforge.pipeline.maintenance.begin import begin
+from jobforge.pipeline.maintenance.begin import begin, check_bytes, open_table
 from jobforge.pipeline.models import LayerTransitionLog, Operation
 from jobforge.pipeline.transition import Clock, utc_now
-from jobforge.pipeline.versions import Joining, Publisher, conflict, table_store
+from jobforge.pipeline.versions import Joining, Publisher, conflict
 from jobforge.pipeline.writing import Verdict, Work, Written, carry_out
 from jobforge.quality.account import RowAccount
 from jobforge.storage.delta import DeltaStore
@@ -37,8 +37,7 @@ def compact(
         ContentChangedError: The rows would not be the same; nothing is published.
         PublishConflictError: Somebody published meanwhile.
     """
-    found, wanted = query.find_layer(config, table, layer)
-    store = table_store(config, query.versioned(wanted), found.domain, found.table)
+    found, wanted, store = open_table(config, table, layer)
     old = store.version()
     if len(old.files) == 1:
         raise InvalidOptionError(
@@ -46,6 +45,7 @@ def compact(
             hint="there is nothing to do",
         )
     frame = reads.open_version(config, found, wanted, old)
+    check_bytes(config, found, [store.folder / file.name for file in old.files])
     transition = begin(config, found, wanted, Operation.COMPACT, clock, version=old)
 
     def judge(written: Written) -> Verdict:

@@ -9,9 +9,9 @@ import polars as pl
 
 from jobforge.errors import InvalidOptionError, TableDamagedError, UnknownColumnError, nearest
 from jobforge.pipeline import query, reads
+from jobforge.pipeline.adoption import known_store
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.provenance import data_columns
-from jobforge.pipeline.versions import table_store
 from jobforge.quality.columns import column, free_name
 
 
@@ -21,6 +21,8 @@ class _Side:
 
     number: int
     frame: pl.LazyFrame
+    whole: pl.LazyFrame
+    """With those."""
     types: dict[str, pl.DataType]
 
 
@@ -34,6 +36,7 @@ class TableDiff:
         columns_added: Columns that only the later has, with their types.
         columns_removed: Columns that only the earlier has.
         columns_retyped: Columns whose type differs, as (earlier, later).
+        compared: Columns that both have with one type: rows are compared by them.
         added: Rows that only the later has.
         removed: Rows that only the earlier has.
         changed: Rows of one key whose values differ, as the later has them, with
@@ -46,6 +49,7 @@ class TableDiff:
     columns_added: dict[str, str]
     columns_removed: dict[str, str]
     columns_retyped: dict[str, tuple[str, str]]
+    compared: tuple[str, ...]
     added: pl.DataFrame
     removed: pl.DataFrame
     changed: pl.DataFrame | None
@@ -86,26 +90,27 @@ def diff(
         InvalidOptionError: The key is null, or the same in two rows of one version.
     """
     found, wanted = query.find_layer(config, table, layer)
-    store = table_store(config, query.versioned(wanted), found.domain, found.table)
+    query.versioned(wanted)
+    newest = max(reads.check_version(before), reads.check_version(after))
+    store = known_store(config, wanted, found.domain, found.table, newest)
+    keys = _key(key)
     sides = []
     for number, other in ((before, after), (after, before)):
         version = store.version(number)
         # Rows of a file that both versions have are in both.
         there = {file.name for file in store.version(other).files}
         own = tuple(file for file in version.files if file.name not in there)
-        frame = reads.open_version(config, found, wanted, version)
+        frame = whole = reads.open_version(config, found, wanted, version)
         if len(own) < len(version.files):
             frame = store.scan(replace(version, files=own)) if own else frame.head(0)
-        sides.append(_Side(number, frame, _types(frame)))
+        sides.append(_Side(number, frame, whole, _types(frame)))
     old, new = sides
     shared = [name for name in new.types if old.types.get(name) == new.types[name]]
     try:
-        if key is None:
+        if keys is None:
             added, removed, changed = *_whole(old, new, shared), None
         else:
-            added, removed, changed = _by_key(
-                old, new, shared, [key] if isinstance(key, str) else list(key)
-            )
+            added, removed, changed = _by_key(old, new, shared, keys)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise TableDamagedError(
             f"the rows cannot be read ({(str(error).splitlines() or [''])[0]})",
@@ -121,10 +126,23 @@ def diff(
             for n, t in new.types.items()
             if n in old.types and n not in shared
         },
+        tuple(shared),
         added,
         removed,
         changed,
     )
+
+
+def _key(key: str | Sequence[str] | None) -> list[str] | None:
+    """The columns of the key, each once."""
+    if key is None:
+        return None
+    names = [key] if isinstance(key, str) else key
+    if not isinstance(names, (list, tuple)) or not all(isinstance(n, str) for n in names):
+        raise InvalidOptionError(f"the key is {key!r}", hint="name a column, or a list of columns")
+    if not names:
+        raise InvalidOptionError("the key has no column", hint="name one, or leave it out")
+    return list(dict.fromkeys(names))
 
 
 def _types(frame: pl.LazyFrame) -> dict[str, pl.DataType]:
@@ -132,18 +150,25 @@ def _types(frame: pl.LazyFrame) -> dict[str, pl.DataType]:
     return {name: schema[name] for name in data_columns(schema.names())}
 
 
-def _numbered(side: _Side, names: list[str]) -> pl.LazyFrame:
+def _numbered(frame: pl.LazyFrame, names: list[str]) -> pl.LazyFrame:
     """The named columns under names that Polars takes for nothing else."""
-    return side.frame.select(column(name).alias(f"c{n}") for n, name in enumerate(names))
+    return frame.select(column(name).alias(f"c{n}") for n, name in enumerate(names))
+
+
+def _height(frame: pl.LazyFrame) -> int:
+    return int(frame.select(pl.len()).collect(engine="streaming").item())
 
 
 def _whole(old: _Side, new: _Side, names: list[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows that stand more often in one of two versions."""
     if not names:
-        return pl.DataFrame(), pl.DataFrame()
+        if old.types or new.types:
+            return pl.DataFrame(), pl.DataFrame()
+        surplus = _height(new.frame) - _height(old.frame)
+        return pl.DataFrame(height=max(surplus, 0)), pl.DataFrame(height=max(-surplus, 0))
     keys = [f"c{n}" for n in range(len(names))]
     counted = [
-        _numbered(side, names).group_by(keys, maintain_order=True).agg(pl.len().alias("rows"))
+        _numbered(side.frame, names).group_by(keys, maintain_order=True).agg(pl.len().alias("rows"))
         for side in (old, new)
     ]
     results = []
@@ -182,9 +207,9 @@ def _by_key(
     names = [*key, *(name for name in names if name not in key)]
     keys = [f"c{n}" for n in range(len(key))]
     values = [f"c{n}" for n in range(len(key), len(names))]
-    frames = [_numbered(side, names) for side in (old, new)]
-    for side, frame in zip((old, new), frames, strict=True):
-        _check_key(side, frame, keys, key)
+    frames = [_numbered(side.frame, names) for side in (old, new)]
+    for side in (old, new):
+        _check_key(side, _numbered(side.whole, key), keys, key)
     before, after = frames
     added = after.join(before, on=keys, how="anti", maintain_order="left")
     removed = before.join(after, on=keys, how="anti", maintain_order="left")

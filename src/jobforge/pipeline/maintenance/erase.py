@@ -8,6 +8,7 @@ hashes, never a value.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,10 +16,11 @@ from pathlib import Path
 import polars as pl
 
 from jobforge.errors import InvalidOptionError, PublishConflictError, TableDamagedError, WriteError
-from jobforge.pipeline import catalog, query, recovery
+from jobforge.pipeline import query, recovery
+from jobforge.pipeline.adoption import newest_version
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.footer import read_footer
-from jobforge.pipeline.maintenance.begin import begin, catalogue, commit_of
+from jobforge.pipeline.maintenance.begin import begin, catalogue, check_bytes, commit_of
 from jobforge.pipeline.maintenance.clean import remove_files
 from jobforge.pipeline.maintenance.source_records import SourceRecord, Wanted
 from jobforge.pipeline.models import (
@@ -31,15 +33,17 @@ from jobforge.pipeline.models import (
 )
 from jobforge.pipeline.provenance import SOURCE_ROW, generate_batch_id
 from jobforge.pipeline.transition import Clock, Transition, utc_now
-from jobforge.pipeline.versions import conflict, table_folder
+from jobforge.pipeline.versions import conflict, table_folder, table_store
 from jobforge.pipeline.writing import landed
 from jobforge.quality.account import RowAccount
+from jobforge.storage.paths import is_batch_file
 from jobforge.storage.publish import Publication
 from jobforge.storage.source import hash_file
 from jobforge.storage.store import Change, DataFile, Version
 
 _SHOWN = 20
 _STEP = "erase"
+_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -66,14 +70,15 @@ class _Replacement:
 def erase(
     config: PipelineConfig,
     table: str,
-    records: list[SourceRecord],
+    records: Sequence[SourceRecord],
     why: str,
     clock: Clock = utc_now,
 ) -> list[LayerTransitionLog]:
     """Remove source records from staged, every version of every layer, and quarantine.
 
     Rows that no longer name their source record (aggregates) keep what went
-    into them: the log says so, and a new promote of the batch makes them anew.
+    into them: the log names the files, a new promote of the batch makes them
+    anew, and `clean` removes the old ones.
     The source file itself is not jobforge's, and stays.
 
     Args:
@@ -89,40 +94,86 @@ def erase(
     Raises:
         RecordNotFoundError: One of them is in no file of the table; nothing is erased.
         InvalidOptionError: No record or no reason is given.
-        PublishConflictError: Somebody published meanwhile; erase again.
+        PublishConflictError: Somebody works on the table; erase again.
         StorageError: A file cannot be read, written or removed.
     """
-    if not records or not why.strip():
+    _check(records, why)
+    found, _ = query.find_layer(config, table, Layer.STAGED)
+    recovery.recover(config, clock)
+    wanted = Wanted(list(records))
+    logs: list[LayerTransitionLog] = []
+    for attempt in range(_ROUNDS):
+        _refuse_if_busy(config, found)
+        for layer in (Layer.BRONZE, Layer.SILVER, Layer.GOLD):
+            newest_version(config, layer, found.domain, found.table)
+        holding = {layer: _holding(config, found, layer, wanted) for layer in Layer}
+        if attempt == 0:
+            wanted.check()
+        if not any(files for files, _ in holding.values()):
+            break
+        nameless = [path for _, paths in holding.values() for path in paths]
+        files = [file.path for each, _ in holding.values() for file in each]
+        check_bytes(config, found, files)
+        batch_id = generate_batch_id()
+        # From gold back to staged: where it breaks off, doing it again finds what is left.
+        for layer in [layer for layer in reversed(Layer) if holding[layer][0]]:
+            transition = begin(config, found, layer, Operation.ERASE, clock, batch_id=batch_id)
+            work = _Erasure(transition, found, wanted, why, nameless)
+            logs.append(transition.run(work.run))
+    return sorted(logs, key=lambda log: list(Layer).index(log.target_layer))
+
+
+def _check(records: object, why: object) -> None:
+    known = isinstance(records, (list, tuple)) and all(
+        isinstance(record, SourceRecord) for record in records
+    )
+    if not known or not records or not isinstance(why, str) or not why.strip():
         raise InvalidOptionError(
             "erase needs the records and a reason",
             hint="erase(table, [SourceRecord(batch_id, source_row)], why='request of ...')",
         )
-    found, _ = query.find_layer(config, table, Layer.STAGED)
-    recovery.recover(config, clock)
-    wanted = Wanted(records)
-    by_layer = {layer: _holding(config, found, layer, wanted) for layer in Layer}
-    wanted.check()
-    batch_id = generate_batch_id()
-    logs = []
-    # From gold back to staged: where it breaks off, doing it again finds what is left.
-    for layer in [layer for layer in reversed(Layer) if by_layer[layer]]:
-        transition = begin(config, found, layer, Operation.ERASE, clock, batch_id=batch_id)
-        logs.append(transition.run(_Erasure(transition, found, by_layer[layer], wanted, why).run))
-    return logs[::-1]
+
+
+def _refuse_if_busy(config: PipelineConfig, table: TableMetadata) -> None:
+    """Refuse to go on while somebody works on the table, and may bring back what was erased.
+
+    Raises:
+        PublishConflictError: Somebody does.
+    """
+    busy = recovery.working_on(config, table.domain, table.table)
+    if busy:
+        raise PublishConflictError(
+            f"the batch {busy[0]} of {table.domain}/{table.table} is being worked on",
+            hint="erase again once that is done; it may hold what is to be forgotten",
+            batch=busy[0],
+        )
 
 
 def _holding(
     config: PipelineConfig, table: TableMetadata, layer: Layer, wanted: Wanted
-) -> list[_Found]:
-    """Every file of a layer, and of its quarantine, that holds one of the records."""
+) -> tuple[list[_Found], list[Path]]:
+    """Every file of a layer, and of its quarantine, that holds one of the records.
+
+    And those that may hold one, in rows that do not name their record.
+    """
     folders = [
         table_folder(config, layer, table.domain, table.table),
         config.quarantine_path() / layer / table.domain / table.table,
     ]
     found = []
-    for path in [path for folder in folders for path in sorted(folder.glob("*.parquet"))]:
+    nameless = []
+    store = table_store(config, layer, table.domain, table.table)
+    named = {name for files in store.files_by_version().values() for name in files}
+    busy = {batch for batch, _ in recovery.running(config)}
+    paths = [path for folder in folders for path in sorted(folder.glob("*.parquet"))]
+    for path in [path for path in paths if is_batch_file(path.name)]:
+        loose = layer is not Layer.STAGED and path.parent == store.folder
+        if loose and path.name not in named and path.name.split(".")[0] in busy:
+            continue  # it is about to become a version
         try:
             frame = pl.scan_parquet(path, glob=False)
+            if wanted.nameless(frame):
+                nameless.append(path)
             if SOURCE_ROW not in frame.collect_schema():
                 continue
             if hits := wanted.hits(frame):
@@ -133,7 +184,7 @@ def _holding(
                 f"{path} cannot be read ({(str(error).splitlines() or [''])[0]})",
                 hint="nothing was erased; restore the file from a backup, or remove it",
             ) from error
-    return found
+    return found, nameless
 
 
 class _Erasure:
@@ -143,39 +194,41 @@ class _Erasure:
         self,
         transition: Transition,
         table: TableMetadata,
-        found: list[_Found],
         wanted: Wanted,
         why: str,
+        nameless: list[Path],
     ) -> None:
         self._transition = transition
         self._table = table
-        self._found = found
+        self._found: list[_Found] = []
         self._wanted = wanted
         self._why = why
+        self._nameless = [transition.relative(path) for path in nameless]
 
     def run(self, _: Path) -> None:
         """Write, record, publish, remove: in this order."""
         transition = self._transition
         store = transition.store
-        newest = store.version() if store is not None and store.latest() else None
-        current = {file.name for file in newest.files} if newest is not None else set[str]()
-        # A file that only earlier versions have is not written anew.
-        kept = [f for f in self._found if f.rejects or store is None or f.path.name in current]
+        config, layer = transition.config, transition.move.target_layer
         with store.lock() if store is not None else nullcontext():
+            self._found = _holding(config, self._table, layer, self._wanted)[0]
+            newest = store.version() if store is not None and store.latest() else None
+            current = {file.name for file in newest.files} if newest is not None else set[str]()
+            # A file that only earlier versions have is not written anew.
+            kept = [f for f in self._found if f.rejects or store is None or f.path.name in current]
             with Publication(lambda: landed(transition)) as publication:
                 files = self._write(publication, kept)
                 self._record(newest, files)
                 publication.place()
                 made = self._version(newest, files)
                 publication.keep()
+            if made is not None:
+                catalogue(transition, self._table, made)
+            recovery.catalogue_replaced(config, transition.log)
             remove_files(found.path for found in self._found)
         transition.publish(
             TransitionStatus.SUCCESS, table_version=made.number if made is not None else None
         )
-        if made is not None:
-            catalogue(transition, self._table, made)
-        elif store is None:
-            self._catalogue_staged(files)
 
     def _write(self, publication: Publication, kept: list[_Found]) -> list[_Replacement]:
         batch = self._transition.move.batch_id
@@ -237,9 +290,9 @@ class _Erasure:
         named = "; ".join(map(str, records[:_SHOWN]))
         more = f"; and {len(records) - _SHOWN} more" if len(records) > _SHOWN else ""
         notes = [Note(topic="erased", text=named + more), Note(topic="why", text=self._why)]
-        gold = self._table.layers.get(Layer.GOLD)
-        if gold is not None and SOURCE_ROW not in [column.name for column in gold.columns]:
-            text = "gold does not name its source records: make it anew from the batches"
+        if self._nameless:
+            files = ", ".join(self._nameless[:_SHOWN])
+            text = f"rows that do not name their record may still hold it, in {files}"
             notes.append(Note(topic="aggregates", text=text))
         rejects = sum(found.hits for found in self._found if found.rejects)
         if rejects:
@@ -261,18 +314,3 @@ class _Erasure:
             return store.version(store.publish(change, newest.number))
         except PublishConflictError as error:
             raise conflict(newest.number + 1, store.commit(newest.number + 1)) from error
-
-    def _catalogue_staged(self, files: list[_Replacement]) -> None:
-        """Let the catalog name the new file where the newest batch's was written anew."""
-        transition = self._transition
-        state = self._table.layers[Layer.STAGED]
-        for file in files:
-            if transition.relative(file.old.path) == state.file:
-                changed = state.model_copy(
-                    update={
-                        "file": transition.relative(file.target),
-                        "rows": file.data.rows,
-                        "size_bytes": file.data.size_bytes,
-                    }
-                )
-                catalog.update(transition.config, transition.log, changed)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from jobforge.errors import InvalidOptionError, PublishConflictError
-from jobforge.pipeline import query, reads
+from jobforge.pipeline import reads
 from jobforge.pipeline.config import Layer, PipelineConfig
-from jobforge.pipeline.maintenance.begin import begin, catalogue, commit_of
+from jobforge.pipeline.maintenance.begin import begin, catalogue, commit_of, open_table
 from jobforge.pipeline.models import LayerTransitionLog, Operation, TransitionStatus
 from jobforge.pipeline.transition import Clock, utc_now
-from jobforge.pipeline.versions import conflict, table_store
+from jobforge.pipeline.versions import conflict
 from jobforge.quality.account import RowAccount
 from jobforge.storage.store import Change
 
@@ -40,9 +40,9 @@ def rollback(
         InvalidOptionError: It is the newest version, or has the same files.
         PublishConflictError: Somebody published meanwhile.
     """
-    found, wanted = query.find_layer(config, table, layer)
-    store = table_store(config, query.versioned(wanted), found.domain, found.table)
-    newest, old = store.version(), store.version(version)
+    found, wanted, store = open_table(config, table, layer)
+    old = store.version(reads.check_version(version))
+    newest = store.version()
     if {file.name for file in old.files} == {file.name for file in newest.files}:
         raise InvalidOptionError(
             f"version {version} holds what version {newest.number} holds, which is the newest",

@@ -9,6 +9,8 @@ import polars as pl
 from jobforge.errors import InvalidOptionError, RecordNotFoundError
 from jobforge.pipeline.provenance import BATCH_ID, SOURCE_FILE, SOURCE_ROW
 
+_TOO_MANY = 2**63
+
 
 @dataclass(frozen=True)
 class SourceRecord:
@@ -19,11 +21,23 @@ class SourceRecord:
         source_row: `_source_row` of its rows, from 1.
         source_file: `_source_file` of its rows; needed where the batch has more
             than one file.
+
+    Raises:
+        InvalidOptionError: One of them is no text, or no number from 1.
     """
 
     batch_id: str
     source_row: int
     source_file: str | None = None
+
+    def __post_init__(self) -> None:
+        row: object = self.source_row
+        if not isinstance(row, int) or isinstance(row, bool) or not 1 <= row < _TOO_MANY:
+            raise InvalidOptionError(f"source_row is {row!r}", hint="use a number from 1")
+        for name in ("batch_id", "source_file"):
+            text: object = getattr(self, name)
+            if not isinstance(text, str) and (name == "batch_id" or text is not None):
+                raise InvalidOptionError(f"{name} is {text!r}", hint="use text")
 
     def __str__(self) -> str:
         file = f" of {self.source_file}" if self.source_file else ""
@@ -56,13 +70,21 @@ class Wanted:
         ]
         self._seen: set[tuple[str, int, str]] = set()
 
+    def nameless(self, frame: pl.LazyFrame) -> bool:
+        """Whether rows of their batches do not name their record, and may hold what it held."""
+        own = frame.filter(pl.col(BATCH_ID).is_in([r.batch_id for r in self.records]))
+        if SOURCE_ROW in frame.collect_schema():
+            own = own.filter(pl.col(SOURCE_ROW).is_null())
+        return own.head(1).collect(engine="streaming").height > 0
+
     def hits(self, frame: pl.LazyFrame) -> int:
         """Rows of a frame that come from one of the records."""
         parts = [frame.join(keys, on=on, how="semi") for on, keys in self._keys]
-        found = pl.concat(parts).select(BATCH_ID, SOURCE_ROW, SOURCE_FILE)
-        rows = found.collect(engine="streaming")
-        self._seen |= set(rows.iter_rows())
-        return rows.height
+        found = pl.concat(parts).select(BATCH_ID, SOURCE_ROW, SOURCE_FILE).unique()
+        rows, kept = (f.select(pl.len()).lazy() for f in (frame, self.without(frame)))
+        seen, *counts = pl.collect_all([found, rows, kept], engine="streaming")
+        self._seen |= set(seen.iter_rows())
+        return int(counts[0].item()) - int(counts[1].item())
 
     def without(self, frame: pl.LazyFrame) -> pl.LazyFrame:
         """The frame without the rows of the records, in the same order."""
@@ -86,7 +108,7 @@ class Wanted:
                 raise RecordNotFoundError(
                     f"no file of the table holds {record}",
                     hint="nothing was erased; _batch_id, _source_row and _source_file of a row "
-                    "name its record",
+                    "name its record, and rows without _source_row name none",
                 )
             if record.source_file is None and len(known) > 1:
                 raise InvalidOptionError(

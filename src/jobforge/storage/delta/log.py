@@ -23,6 +23,7 @@ from jobforge.storage.store import Commit, DataFile
 LOG = "_delta_log"
 KEY = "jobforge"
 _ENTRY = re.compile(r"(\d{20})\.json")
+_ADDED: dict[str, type] = {"path": str, "size": int, "modificationTime": int}
 _LAST_CHECKPOINT = "_last_checkpoint"
 
 
@@ -69,9 +70,23 @@ def read_entry(folder: Path, number: int) -> list[dict[str, Any]]:
         raise damaged_entry(path, "is missing") from error
     except (OSError, ValueError) as error:
         raise damaged_entry(path, "cannot be read") from error
-    if not actions or not all(isinstance(action, dict) for action in actions):
+    if not actions:
         raise damaged_entry(path, "is empty")
+    if not all(map(_well_formed, actions)):
+        raise damaged_entry(path, "is not what a Delta log has")
     return actions
+
+
+def _well_formed(action: object) -> bool:
+    """Whether what is read of an action has the form that the protocol gives it."""
+    if not isinstance(action, dict) or not all(isinstance(v, dict) for v in action.values()):
+        return False
+    for name, types in (("add", _ADDED), ("remove", {"path": str})):
+        if name in action and not all(
+            isinstance(action[name].get(key), kind) for key, kind in types.items()
+        ):
+            return False
+    return True
 
 
 def damaged_entry(path: Path, what: str) -> TableDamagedError:
@@ -119,8 +134,12 @@ def replay(folder: Path) -> Iterator[tuple[int, Commit | None, dict[str, DataFil
 
 
 def reads_as_it_is(folder: Path) -> bool:
-    """Whether `deltalake` finds a folder by its path: it decodes `%41` to `A`, twice."""
-    return unquote(str(folder.resolve())) == str(folder.resolve())
+    """Whether `deltalake` finds a folder by its path.
+
+    It decodes `%41` to `A`, twice, and takes a backslash for a slash.
+    """
+    path = str(folder.resolve())
+    return "\\" not in path and unquote(path) == path
 
 
 @contextmanager

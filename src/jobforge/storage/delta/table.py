@@ -30,7 +30,6 @@ from jobforge.storage.delta.log import (
     KEY,
     LOG,
     commit_of,
-    damaged_entry,
     entry_numbers,
     entry_path,
     read_entry,
@@ -95,16 +94,18 @@ class DeltaStore:
             VersionNotFoundError: There is no such version.
             TableDamagedError: The log of the table cannot be read.
         """
-        numbers = entry_numbers(self.folder)[1:]
-        wanted = self.latest() if number is None else number
-        if wanted is None or wanted not in numbers:
-            span = f"it has 1 to {numbers[-1]}" if numbers else "nothing is published yet"
-            raise VersionNotFoundError(f"there is no version {number or 1}", hint=span)
+        numbers = [known for known in entry_numbers(self.folder) if known]
+        if not numbers:
+            raise VersionNotFoundError("nothing is published yet", hint="promote a batch first")
+        wanted = numbers[-1] if number is None else number
+        if not 1 <= wanted <= numbers[-1]:
+            span = f"it has 1 to {numbers[-1]}"
+            raise VersionNotFoundError(f"there is no version {wanted}", hint=span)
         try:
             commit = self.commit(wanted)
             files = self._files(wanted)
         except TableDamagedError as error:
-            raise self._damaged(error) from error
+            raise self._damaged(error, wanted) from error
         return Version(wanted, commit, files)
 
     def commits(self) -> list[tuple[int, Commit]]:
@@ -113,7 +114,20 @@ class DeltaStore:
         Raises:
             TableDamagedError: An entry of the log is missing or damaged.
         """
-        return [(number, self.commit(number)) for number in entry_numbers(self.folder) if number]
+        newest = max(entry_numbers(self.folder), default=0)
+        return [(number, self.commit(number)) for number in range(1, newest + 1)]
+
+    def replayed(self) -> list[tuple[int, Commit, dict[str, DataFile]]]:
+        """Every version with what it says of itself and its files, of one moment.
+
+        Raises:
+            TableDamagedError: An entry of the log is missing or damaged.
+        """
+        return [
+            (number, commit or self.commit(number), files)
+            for number, commit, files in replay(self.folder)
+            if number
+        ]
 
     def files_by_version(self) -> dict[int, dict[str, DataFile]]:
         """The files of every version, by name.
@@ -182,7 +196,7 @@ class DeltaStore:
         try:
             for file in version.files:
                 self._check(file, version.number)
-            paths = [self.folder / file.name for file in version.files]
+            paths = [(self.folder / file.name).absolute() for file in version.files]
             frame = pl.scan_parquet(paths, glob=False)
             frame.collect_schema()
         except TableDamagedError as error:
@@ -218,6 +232,29 @@ class DeltaStore:
         actions = read_entry(self.folder, number)
         return commit_of(actions) or _foreign(actions)
 
+    def opening(self) -> set[int]:
+        """Versions whose files are all there, with the size that was published.
+
+        Raises:
+            TableDamagedError: An entry of the log is missing or damaged.
+        """
+        by_version = self.files_by_version()
+        whole = {
+            file: self._is_whole(file)
+            for file in {file for files in by_version.values() for file in files.values()}
+        }
+        return {
+            number
+            for number, files in by_version.items()
+            if all(whole[file] for file in files.values())
+        }
+
+    def _is_whole(self, file: DataFile) -> bool:
+        with suppress(TableDamagedError):
+            self._check(file, 0)
+            return True
+        return False
+
     def _files(self, number: int) -> tuple[DataFile, ...]:
         for _ in range(_TRIES if reads_as_it_is(self.folder) else 0):
             # The listing that `deltalake` makes may miss an entry that is published just now.
@@ -242,13 +279,18 @@ class DeltaStore:
                 version=version,
             )
 
-    def _damaged(self, error: TableDamagedError) -> TableDamagedError:
-        """The error with the newest version that still opens."""
+    def _damaged(self, error: TableDamagedError, wanted: int = 0) -> TableDamagedError:
+        """The error with the newest version that still opens.
+
+        Where `deltalake` only says that the log of a version cannot be read,
+        the first entry that is to blame is looked for.
+        """
         if "version" not in error.place:
-            numbers = entry_numbers(self.folder)
-            gaps = [number for number in range(len(numbers)) if number not in numbers]
-            if gaps:
-                error = damaged_entry(entry_path(self.folder, gaps[0]), "is missing")
+            try:
+                for number in range(wanted + 1):
+                    read_entry(self.folder, number)
+            except TableDamagedError as found:
+                error = found
         good = self.newest_whole(int(error.place.get("version", 0)))
         opens = f"version {good} opens" if good else "no version before it opens"
         return TableDamagedError(
@@ -362,7 +404,10 @@ def _foreign(actions: list[dict[str, Any]]) -> Commit:
     info: dict[str, Any] = next(
         (action["commitInfo"] for action in actions if "commitInfo" in action), {}
     )
-    at = datetime.fromtimestamp(info.get("timestamp", 0) / 1000, UTC)
+    try:
+        at = datetime.fromtimestamp(info.get("timestamp", 0) / 1000, UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        at = datetime.fromtimestamp(0, UTC)
     return Commit(
         operation=f"external {info.get('operation', '')}".strip(),
         batch_id="",
