@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,16 @@ from jobforge.errors import (
     InvalidOptionError,
     JobforgeError,
     PublishConflictError,
+    RecordError,
+    RecordNotFoundError,
     TableDamagedError,
     TransformError,
+    VersionRemovedError,
 )
 from jobforge.pipeline import catalog, lineage, query, recovery
 from jobforge.pipeline.maintenance.begin import begin
 from jobforge.pipeline.models import TransitionStatus
+from jobforge.storage import debris as debris_module
 from jobforge.storage import publish
 from jobforge.storage.delta import DeltaStore
 from jobforge.storage.delta.log import entry_path
@@ -512,3 +517,121 @@ def test_tables_without_data_columns_differ_by_their_rows(
         engine.run_full_pipeline(source, "t", gold_transforms=[nothing])
     found = engine.diff("t", 1, 2)
     assert (found.added.height, found.removed.height, found.same) == (0, 1, False)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_name_is_never_used_twice(engine: PipelineEngine, tmp_path: Path, *, old: bool) -> None:
+    first = run(engine, tmp_path, "a")
+    if old:
+        as_format_1(engine)
+    run(engine, tmp_path, "b")
+    engine.clean(keep_versions=1)
+
+    def shouted(lf: pl.LazyFrame) -> pl.LazyFrame:
+        return lf.with_columns(pl.col("code").str.to_uppercase())
+
+    bronze = engine.promote_to_bronze(first["staged_path"])
+    silver = engine.promote_to_silver(bronze["bronze_path"], [shouted])
+    gold = engine.promote_to_gold(silver["silver_path"])
+    assert codes(engine) == ["A"]
+    assert gold["gold_path"].name == f"{first['batch_id']}.2.parquet"
+    with pytest.raises(VersionRemovedError):
+        engine.read("t", version=1)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_staged_opens_after_an_erasure_that_was_broken_off(
+    engine: PipelineEngine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+) -> None:
+    batch = run(engine, tmp_path, "secret", "b")["batch_id"]
+    update = catalog.update
+
+    def fails(config: Any, log: Any, state: Any, **more: Any) -> None:
+        if state.layer == "staged":
+            raise error
+        update(config, log, state, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(catalog, "update", fails)
+        with pytest.raises((KeyboardInterrupt, JobforgeError)):
+            engine.erase("t", [SourceRecord(batch, 1)], "asked")
+    source = write_csv(tmp_path / "u.csv", [["code"], ["u"]])
+    engine.run_full_pipeline(source, "u")
+    assert codes(engine, "staged") == ["b"]
+    assert recovery.running(engine.config) == []
+
+
+def test_a_damaged_table_record_stops_no_other_table(
+    engine: PipelineEngine, tmp_path: Path
+) -> None:
+    run(engine, tmp_path, "a")
+    source = write_csv(tmp_path / "u.csv", [["code"], ["u"]])
+    engine.run_full_pipeline(source, "u")
+    (engine.config.catalog_tables_path() / "default/u.json").write_text("{")
+    assert codes(engine) == ["a"]
+    with pytest.raises(RecordError, match=r"u\.json"):
+        engine.read("u")
+
+
+def test_staged_is_the_newest_ingest_also_when_a_clock_went_back(
+    config: PipelineConfig, tmp_path: Path
+) -> None:
+    for day, code in ((20, "a"), (10, "b")):
+        now = datetime(2026, 1, day, tzinfo=UTC)
+        run(PipelineEngine(config, clock=lambda at=now: at), tmp_path, code)  # type: ignore[misc]
+    assert codes(PipelineEngine(config), "staged") == ["b"]
+
+
+def test_versions_before_a_checkpoint_open_in_a_folder_with_a_percent_sign(
+    tmp_path: Path,
+) -> None:
+    engine = PipelineEngine(PipelineConfig(tmp_path / "%41"))
+    for number in range(27):
+        run(engine, tmp_path, str(number))
+    assert [codes(engine, "gold", number) for number in (1, 3, 27)] == [["0"], ["2"], ["26"]]
+
+
+def test_an_interrupt_while_a_marker_is_made_leaves_none(
+    engine: PipelineEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = run(engine, tmp_path, "a", "b")["batch_id"]
+
+    def interrupted(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(debris_module, "sync_folder", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(engine, tmp_path, "c")
+    assert recovery.running(engine.config) == []
+    engine.erase("t", [SourceRecord(batch, 1)], "asked")
+
+
+def test_two_erasures_at_once_leave_no_record_behind(
+    engine: PipelineEngine, tmp_path: Path
+) -> None:
+    source = write_csv(tmp_path / "in.csv", [["code"], *([str(n)] for n in range(2_000))])
+    batch = engine.ingest(source, "t")["batch_id"]
+    outcomes: list[str] = []
+
+    def work(number: int) -> None:
+        try:
+            engine.erase("t", [SourceRecord(batch, number)], "asked")
+            outcomes.append("erased")
+        except PublishConflictError:
+            outcomes.append("refused")
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(outcomes) == 2
+    for number in (1, 2):
+        with suppress(RecordNotFoundError):
+            engine.erase("t", [SourceRecord(batch, number)], "asked again")
+    assert codes(engine, "staged") == [str(n) for n in range(2, 2_000)]
+    assert len(list(engine.config.staged_path().rglob("*.parquet"))) == 1

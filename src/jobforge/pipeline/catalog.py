@@ -40,11 +40,20 @@ def columns_of(
     )
 
 
-def update(config: PipelineConfig, log: LayerTransitionLog, state: LayerState) -> None:
+def update(
+    config: PipelineConfig, log: LayerTransitionLog, state: LayerState, *, late: bool = False
+) -> None:
     """Make what a transition published the current content of its layer.
 
     What is known of a later version stays: two writers may get here in another
     order than they published.
+
+    Args:
+        config: Where the catalog is.
+        log: The transition.
+        state: What it published.
+        late: Whether this is told after the fact: then a batch of staged that
+            came since stays.
 
     Raises:
         RecordError: The record is damaged, or a newer jobforge wrote it.
@@ -64,7 +73,7 @@ def update(config: PipelineConfig, log: LayerTransitionLog, state: LayerState) -
             )
         )
         known = current.layers.get(state.layer)
-        if known is not None and _later(known, state):
+        if known is not None and _later(known, state, late=late):
             return None
         ingested = state.layer is Layer.STAGED
         changed = current.model_copy(
@@ -80,9 +89,9 @@ def update(config: PipelineConfig, log: LayerTransitionLog, state: LayerState) -
     rewrite(path, change)
 
 
-def _later(known: LayerState, state: LayerState) -> bool:
+def _later(known: LayerState, state: LayerState, *, late: bool) -> bool:
     if state.version is None:
-        return known.updated_at > state.updated_at
+        return late and known.updated_at > state.updated_at
     return known.version is not None and known.version >= state.version
 
 
@@ -116,21 +125,24 @@ def find_table(config: PipelineConfig, address: str) -> TableMetadata:
     Raises:
         TableNotFoundError: There is none, or the bare name is not unique.
     """
-    tables = list(all_tables(config))
-    if not tables:
+    # By the names of the records: a damaged one stops nobody who asks for another.
+    paths = sorted(config.catalog_tables_path().glob("*/*.json"))
+    names = [(path.parent.name, path.stem) for path in paths]
+    if not names:
         raise TableNotFoundError(
             f"there is no table {address!r}: the data root {config.data_root} holds none",
             hint="run `jobforge run FILE --table NAME`, or name another data root",
         )
-    found = [t for t in tables if address in (t.table, f"{t.domain}/{t.table}")]
-    exact = [t for t in found if f"{t.domain}/{t.table}" == address]
-    found = exact or found
+    found = [name for name in names if address in (name[1], "/".join(name))]
+    found = [name for name in found if "/".join(name) == address] or found
     if not found:
-        known = [t.table for t in tables] + [f"{t.domain}/{t.table}" for t in tables]
+        known = [name[1] for name in names] + ["/".join(name) for name in names]
         raise TableNotFoundError(f"there is no table {address!r}", hint=nearest(address, known))
     if len(found) > 1:
         raise TableNotFoundError(
             f"{address!r} is the name of {len(found)} tables",
-            hint="use " + " or ".join(f"{t.domain}/{t.table}" for t in found),
+            hint="use " + " or ".join("/".join(name) for name in found),
         )
-    return found[0]
+    ((domain, table),) = found
+    path = config.catalog_tables_path() / domain / f"{table}.json"
+    return read_record(path, TableMetadata)

@@ -203,6 +203,13 @@ class LayerTransitionLog(Record):
     jobforge_version: str
     polars_version: str
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every file that it wrote, meant to write or removed."""
+        files = (*self.planned, self.target_file, self.quarantine_file)
+        refs = (*self.added, *self.removed)
+        return (*(file for file in files if file is not None), *(ref.file for ref in refs))
+
 
 class BatchRecord(Record):
     """All transitions of one batch, in order, failures included."""

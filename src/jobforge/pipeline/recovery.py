@@ -152,8 +152,11 @@ def what_stands(config: PipelineConfig, log: LayerTransitionLog) -> dict[str, ob
 def _closed(config: PipelineConfig, log: LayerTransitionLog, at: datetime) -> LayerTransitionLog:
     """The log with its outcome: what it published is kept and named, the rest goes."""
     found = what_stands(config, log)
+    settled = settle_replaced(config, log)
     what = "nothing of it was published"
-    if "table_version" in found:
+    if settled.get("added") or settled.get("removed"):
+        what = "it had begun to remove and replace files: see `removed` and `added`"
+    elif "table_version" in found:
         what = f"version {found['table_version']} was published, and stays"
     elif found:
         what = f"{found['target_file']} was published, and stays"
@@ -164,7 +167,6 @@ def _closed(config: PipelineConfig, log: LayerTransitionLog, at: datetime) -> La
         needed = {store.folder / name for files in versions for name in files}
         loose = {config.data_root / name for name in log.planned}
         _remove(sorted(loose - needed))
-    settled = settle_replaced(config, log)
     worker = log.worker
     error = AbandonedError(
         f"process {worker.pid} on {worker.host} ended before it recorded an outcome; {what}",
@@ -197,14 +199,20 @@ def settle_replaced(config: PipelineConfig, log: LayerTransitionLog) -> dict[str
     if not log.added and not log.removed:
         return {}
     store = table_store(config, log.target_layer, log.domain, log.table)
-    needed = {name for files in store.files_by_version().values() for name in files}
     root = config.data_root
-    for added in log.added:
-        new, old = root / added.file, root / (added.instead_of or added.file)
-        if new == old or not new.exists() or not old.exists():
-            continue
-        of_table = log.target_layer is not Layer.STAGED and new.parent == store.folder
-        _remove([new if of_table and new.name not in needed else old])
+    with store.lock():
+        by_version = store.files_by_version()
+        needed = {name for files in by_version.values() for name in files}
+        newest = by_version[max(by_version)] if by_version else {}
+        for added in log.added:
+            new, old = root / added.file, root / (added.instead_of or added.file)
+            if new == old or not new.exists() or not old.exists():
+                continue
+            of_table = log.target_layer is not Layer.STAGED and new.parent == store.folder
+            if of_table and new.name not in needed:
+                _remove([new])
+            elif not (of_table and old.name in newest):  # somebody brought it back since
+                _remove([old])
     return {
         "added": tuple(added for added in log.added if (root / added.file).exists()),
         "removed": tuple(gone for gone in log.removed if not (root / gone.file).exists()),
@@ -245,7 +253,7 @@ def _catalogue(config: PipelineConfig, log: LayerTransitionLog) -> None:
         updated_at=log.started_at,
         columns=catalog.columns_of(opened.frame.collect_schema(), {}),
     )
-    catalog.update(config, log, state)
+    catalog.update(config, log, state, late=True)
 
 
 def _tidy(config: PipelineConfig, log: LayerTransitionLog) -> None:

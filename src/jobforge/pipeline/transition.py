@@ -215,7 +215,8 @@ class Transition:
             )
         try:
             self._save()
-            self._complete = self.log.status is TransitionStatus.FAILED and not stands
+            failed = self.log.status is TransitionStatus.FAILED
+            self._complete = failed and not stands and not self.log.added
         except JobforgeError as second:
             error.add_note(f"the outcome could not be recorded: {second}")
 
@@ -243,12 +244,11 @@ class Transition:
         place = Path(move.domain) / move.table
         layer = move.target_layer
         folders = [config.layer_path(layer) / place, config.quarantine_path() / layer / place]
-        taken = {
-            Path(name).name
-            for log in record.transitions
-            for name in log.planned
-            if log.target_layer is layer
-        }
+        store = self.store
+        logs = [log for log in record.transitions if log.target_layer is layer]
+        taken = {Path(name).name for log in logs for name in log.names}
+        if store is not None:
+            taken |= {name for files in store.files_by_version().values() for name in files}
         paths = batch_files(folders, move.batch_id, taken)
         return tuple(self.relative(path) for path in paths)
 

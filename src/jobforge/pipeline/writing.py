@@ -262,12 +262,16 @@ def _sink(frame: pl.LazyFrame, path: Path, metadata: dict[str, str]) -> pl.LazyF
     return sink
 
 
+_REFUSED = ("os error", "no space left", "out of space", "storage full")
+
+
 def _translate(work: Work, error: BaseException) -> JobforgeError:
     located = work.locate(error) if work.locate is not None else None
     if located is not None:
         return located
     first = (str(error).splitlines() or [type(error).__name__])[0]
-    if isinstance(error, OSError) or "os error" in first.lower():
+    words = first.lower()
+    if isinstance(error, OSError) or any(said in words for said in _REFUSED):
         return WriteError(
             f"the layer file could not be written: {first}",
             hint="look at free space and permissions of the data root",

@@ -40,10 +40,10 @@ def sweep(folder: Path) -> list[Path]:
     """
     removed = []
     for path in temporaries(folder):
-        if is_abandoned(path):
-            with contextlib.suppress(OSError):
-                path.unlink()
-                removed.append(path)
+        marker = take_over(path)
+        if marker is not None:  # held, so that nobody writes it while it goes
+            marker.done()
+            removed.append(path)
     return removed
 
 
@@ -121,10 +121,14 @@ def mark(path: Path) -> Marker:
         DataRootError: It cannot be made.
     """
     make_folder(path.parent)
-    handle = create_held(path)
-    like_folder(path)
-    sync_folder(path.parent)
-    return Marker(path, handle)
+    marker = Marker(path, create_held(path))
+    try:
+        like_folder(path)
+        sync_folder(path.parent)
+    except BaseException:
+        marker.done()
+        raise
+    return marker
 
 
 def take_over(path: Path) -> Marker | None:

@@ -97,11 +97,13 @@ class Publication:
     Args:
         landed: Asked where the block ends without `keep`: whether somebody
             refers to the placed files by now, so that they have to stay.
+        final: A file stays as soon as it has its name: others build on it.
     """
 
-    def __init__(self, landed: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, landed: Callable[[], bool] = lambda: False, *, final: bool = False) -> None:
         self._files: list[_File] = []
         self._landed = landed
+        self._final = final
 
     def reserve(self, target: Path, *, replace: bool = False) -> Path:
         """A unique temporary path in the folder of `target`, already there and empty.
@@ -144,6 +146,8 @@ class Publication:
                 sync_file(file.temp)
             for file in waiting:
                 _put(file)
+                if self._final:
+                    _close(file)  # whoever changes it next need not wait for this process
                 sync_folder(file.target.parent)
         except JobforgeError:
             raise
@@ -170,7 +174,7 @@ class Publication:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        placed = bool(self._files) and not self._landed()
+        placed = bool(self._files) and not self._final and not self._landed()
         for file in self._files:
             _remove(file, placed=placed)
         self._files.clear()
@@ -239,8 +243,7 @@ def publish_bytes(target: Path, data: bytes, *, replace: bool) -> None:
         WriteError: The operating system refused the write.
         PublishConflictError: The file is there and may not be replaced.
     """
-    # Others may have built on the file as soon as it has its name: it is never taken back.
-    with Publication(lambda: True) as publication:
+    with Publication(final=True) as publication:
         temp = publication.reserve(target, replace=replace)
         try:
             temp.write_bytes(data)

@@ -88,7 +88,8 @@ class LayerBase:
     def _joining(self, transition: Transition, loading: Loading) -> Joining:
         record = lineage.load(transition.config, transition.move.batch_id)
         again = record is not None and any(
-            log.table_version is not None and log.target_layer is self.name
+            (log.table_version is not None or log.target_file is not None)
+            and log.target_layer is self.name
             for log in record.transitions
         )
         return joining(loading, again=again)

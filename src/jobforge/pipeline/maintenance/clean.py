@@ -309,7 +309,8 @@ def _orphans(
 def _files_of(record: BatchRecord) -> Iterable[str]:
     for log in record.transitions:
         yield from (file for file in (log.target_file, log.quarantine_file) if file is not None)
-        yield from log.planned
+        if log.status is TransitionStatus.RUNNING:
+            yield from log.planned
         yield from (added.file for added in log.added)
 
 

@@ -98,19 +98,19 @@ def erase(
         StorageError: A file cannot be read, written or removed.
     """
     _check(records, why)
-    found, _ = query.find_layer(config, table, Layer.STAGED)
+    found, _ = query.find_layer(config, table, None)
     recovery.recover(config, clock)
     wanted = Wanted(list(records))
     logs: list[LayerTransitionLog] = []
     for attempt in range(_ROUNDS):
-        _refuse_if_busy(config, found)
+        _refuse_if_busy(config, found, begun=bool(logs))
         for layer in (Layer.BRONZE, Layer.SILVER, Layer.GOLD):
             newest_version(config, layer, found.domain, found.table)
         holding = {layer: _holding(config, found, layer, wanted) for layer in Layer}
         if attempt == 0:
             wanted.check()
         if not any(files for files, _ in holding.values()):
-            break
+            return sorted(logs, key=lambda log: list(Layer).index(log.target_layer))
         nameless = [path for _, paths in holding.values() for path in paths]
         files = [file.path for each, _ in holding.values() for file in each]
         check_bytes(config, found, files)
@@ -120,7 +120,10 @@ def erase(
             transition = begin(config, found, layer, Operation.ERASE, clock, batch_id=batch_id)
             work = _Erasure(transition, found, wanted, why, nameless)
             logs.append(transition.run(work.run))
-    return sorted(logs, key=lambda log: list(Layer).index(log.target_layer))
+    raise PublishConflictError(
+        f"what was erased from {found.domain}/{found.table} comes back again and again",
+        hint="erase again while nobody else works on the table",
+    )
 
 
 def _check(records: object, why: object) -> None:
@@ -134,16 +137,19 @@ def _check(records: object, why: object) -> None:
         )
 
 
-def _refuse_if_busy(config: PipelineConfig, table: TableMetadata) -> None:
+def _refuse_if_busy(
+    config: PipelineConfig, table: TableMetadata, *, begun: bool, own: str = ""
+) -> None:
     """Refuse to go on while somebody works on the table, and may bring back what was erased.
 
     Raises:
         PublishConflictError: Somebody does.
     """
-    busy = recovery.working_on(config, table.domain, table.table)
+    busy = [b for b in recovery.working_on(config, table.domain, table.table) if b != own]
     if busy:
+        done = "what was there is erased, but " if begun else ""
         raise PublishConflictError(
-            f"the batch {busy[0]} of {table.domain}/{table.table} is being worked on",
+            f"{done}the batch {busy[0]} of {table.domain}/{table.table} is being worked on",
             hint="erase again once that is done; it may hold what is to be forgotten",
             batch=busy[0],
         )
@@ -162,10 +168,11 @@ def _holding(
     ]
     found = []
     nameless = []
+    paths = [path for folder in folders for path in sorted(folder.glob("*.parquet"))]
+    # In this order: what becomes a version meanwhile is seen as busy, or as one.
+    busy = {batch for batch, _ in recovery.running(config)}
     store = table_store(config, layer, table.domain, table.table)
     named = {name for files in store.files_by_version().values() for name in files}
-    busy = {batch for batch, _ in recovery.running(config)}
-    paths = [path for folder in folders for path in sorted(folder.glob("*.parquet"))]
     for path in [path for path in paths if is_batch_file(path.name)]:
         loose = layer is not Layer.STAGED and path.parent == store.folder
         if loose and path.name not in named and path.name.split(".")[0] in busy:
@@ -210,6 +217,8 @@ class _Erasure:
         transition = self._transition
         store = transition.store
         config, layer = transition.config, transition.move.target_layer
+        # Now that this work is marked, nobody can begin without seeing it, or being seen.
+        _refuse_if_busy(config, self._table, begun=False, own=transition.move.batch_id)
         with store.lock() if store is not None else nullcontext():
             self._found = _holding(config, self._table, layer, self._wanted)[0]
             newest = store.version() if store is not None and store.latest() else None

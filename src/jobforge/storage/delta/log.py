@@ -143,7 +143,7 @@ def reads_as_it_is(folder: Path) -> bool:
 
 
 @contextmanager
-def view(folder: Path, scratch: Path | None) -> Iterator[Path]:
+def view(folder: Path, scratch: Path | None, *, whole: bool = False) -> Iterator[Path]:
     """A folder that `deltalake` may write to, with the log of a table as it is now.
 
     Its entries are links to the published ones, back to the last checkpoint.
@@ -153,6 +153,7 @@ def view(folder: Path, scratch: Path | None) -> Iterator[Path]:
         folder: The table.
         scratch: A folder for it; the system's own for temporary files where
             None is given, or where `deltalake` would not find it.
+        whole: Every entry, for a version before the last checkpoint.
     """
     near = scratch if scratch is not None and reads_as_it_is(scratch) else None
     if near is not None:
@@ -162,7 +163,7 @@ def view(folder: Path, scratch: Path | None) -> Iterator[Path]:
         log = place / LOG
         log.mkdir()
         source = (folder / LOG).resolve()
-        first = _last_checkpoint(source)
+        first = 0 if whole else _last_checkpoint(source)
         # By number, not by what a listing finds: that may not be of one moment.
         names = [f"{number:020}.json" for number in entry_numbers(folder) if number >= first]
         if first:

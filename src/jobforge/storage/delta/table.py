@@ -25,6 +25,7 @@ from jobforge.errors import (
     StorageError,
     TableDamagedError,
     VersionNotFoundError,
+    WriteError,
 )
 from jobforge.storage.delta.log import (
     KEY,
@@ -39,7 +40,7 @@ from jobforge.storage.delta.log import (
     written,
 )
 from jobforge.storage.delta.types import log_schema
-from jobforge.storage.publish import publish_bytes
+from jobforge.storage.publish import SPACE, publish_bytes
 from jobforge.storage.store import Change, Commit, DataFile, Version
 from jobforge.storage.sync import file_lock
 
@@ -260,7 +261,7 @@ class DeltaStore:
             # The listing that `deltalake` makes may miss an entry that is published just now.
             with suppress(TableDamagedError):
                 return _read_files(self.folder, number)
-        with view(self.folder, None) as place:
+        with view(self.folder, None, whole=True) as place:
             return _read_files(place, number)
 
     def _check(self, file: DataFile, version: int) -> None:
@@ -333,6 +334,10 @@ def _asked(question: Callable[[], Result], folder: Path) -> Result:
     except (KeyboardInterrupt, SystemExit, JobforgeError):
         raise
     except BaseException as error:
+        if "os error 28" in str(error) or "No space left" in str(error):
+            raise WriteError(
+                f"there is no space left for the log of {folder}", hint=SPACE
+            ) from error
         raise TableDamagedError(
             f"the log of {folder} cannot be read: {(str(error).splitlines() or [''])[0]}",
             hint="restore the log from a backup",
