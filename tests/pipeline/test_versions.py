@@ -126,8 +126,9 @@ def test_an_append_of_other_columns_is_refused_and_changes_nothing(
     run("a")
     other = write_csv(tmp_path / "other.csv", [["code", "wage"], ["x", "1"]])
     staged = engine.ingest(other, "t")
-    with pytest.raises(SchemaMismatchError, match="missing 'pay'; new 'wage'"):
+    with pytest.raises(SchemaMismatchError, match="missing 'pay'; new 'wage'") as caught:
         engine.promote_to_bronze(staged["staged_path"], load="append")
+    assert (caught.value.place["layer"], caught.value.place["table"]) == ("bronze", "t")
     again = engine.ingest(write_csv(tmp_path / "t.csv", [["code", "pay"], ["x", "1"]]), "t")
     with pytest.raises(SchemaMismatchError, match="pay is String, not Int64"):
         engine.promote_to_bronze(again["staged_path"], load="append")

@@ -22,7 +22,14 @@ import polars as pl
 import psutil
 
 from jobforge._version import __version__
-from jobforge.errors import JobforgeError, StorageError, TransitionError, UsageError
+from jobforge.errors import (
+    JobforgeError,
+    PublishConflictError,
+    SchemaMismatchError,
+    StorageError,
+    TransitionError,
+    UsageError,
+)
 from jobforge.pipeline import events, lineage, recovery
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.models import (
@@ -44,6 +51,7 @@ from jobforge.storage.delta import DeltaStore
 from jobforge.storage.paths import batch_files, relative_to_root
 
 Clock = Callable[[], datetime]
+_PLACELESS = (UsageError, SchemaMismatchError, PublishConflictError)
 
 
 def utc_now() -> datetime:
@@ -143,8 +151,8 @@ class Transition:
                 self._save()
                 self._complete = True
             except JobforgeError as error:
-                if isinstance(error, UsageError):
-                    # Whoever reads a schema or an option does not know which table it is for.
+                if isinstance(error, _PLACELESS):
+                    # Whoever raises these does not know which table it is for.
                     here = {"layer": str(self.move.target_layer), "table": self.move.table}
                     error.place = {**here, **error.place}
                 self._failed(error, error)
