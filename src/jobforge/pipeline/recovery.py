@@ -109,9 +109,10 @@ def _settle(
 
 
 def _alive(config: PipelineConfig, batch_id: str, transition_id: str) -> bool:
-    marker = take_over(config.running_path() / marker_name(batch_id, transition_id))
+    path = config.running_path() / marker_name(batch_id, transition_id)
+    marker = take_over(path)
     if marker is None:
-        return True
+        return path.exists()  # it may have ended just now
     marker.release()
     return False
 
