@@ -260,3 +260,39 @@ def test_a_kill_at_any_time(tmp_path: Path, zygote: Zygote, kind: str) -> None:
         zygote.do(Job(str(root), str(start.source), kind, after=draw.uniform(0.001, 0.3)))
         check(root, start, tmp_path)
         shutil.rmtree(root, ignore_errors=True)
+
+
+def test_every_file_is_synced_before_its_name_and_its_folder_after(
+    tmp_path: Path, zygote: Zygote
+) -> None:
+    """As an audit hook sees it: a sync opens what it syncs, for reading."""
+    start = scene(tmp_path, "append")
+    told = tmp_path / "told"
+    job = Job(str(start.template), str(start.source), "append", tell=str(told))
+    assert zygote.do(job)["code"] == 0
+    seen = [json.loads(line) for line in told.read_text().splitlines()]
+
+    def synced(path: str, among: list[list[str]]) -> bool:
+        return any(
+            event == "open"
+            and rest[:2] == [path, "None"]  # by `os.open`, as a sync does
+            and int(rest[2]) & os.O_ACCMODE == os.O_RDONLY
+            for event, *rest in among
+        )
+
+    named = [(n, e[1], e[2]) for n, e in enumerate(seen) if e[0] in {"os.link", "os.rename"}]
+    targets = [Path(target) for _, _, target in named]
+    assert len({path.parent.name for path in targets}) >= 4
+    assert {path.suffix for path in targets} == {".json", ".parquet"}
+    for place, (at, temp, target) in enumerate(named):
+        until = named[place + 1][0] if place + 1 < len(named) else len(seen)
+        assert synced(temp, seen[:at])
+        assert synced(str(Path(target).parent), seen[at:until])
+    # A version's file has its name before the entry that names it, both after the first record.
+    files = [path for path in targets if path.suffix == ".parquet"]
+    files = [path for path in files if path.relative_to(start.template).parts[0] in LAYERS]
+    assert len(files) == len(LAYERS)
+    for path in files:
+        entries = [n for n, t in enumerate(targets) if t.parent == path.parent / "_delta_log"]
+        records = [n for n, t in enumerate(targets) if t.parent.name == "lineage"]
+        assert records[0] < targets.index(path) < entries[0] < records[-1]

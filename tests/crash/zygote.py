@@ -53,6 +53,7 @@ class Job:
         at: Killed before this operation on the data root, from 1; never where 0.
         after: Killed this many seconds after its start; never where 0.
         batch: A batch that the work needs.
+        tell: A file for the operations in their order, a line of JSON each; none where empty.
     """
 
     root: str
@@ -61,6 +62,7 @@ class Job:
     at: int = 0
     after: float = 0.0
     batch: str = ""
+    tell: str = ""
 
 
 def _run(engine: PipelineEngine, job: Job, load: str) -> None:
@@ -80,6 +82,7 @@ WORK: dict[str, Callable[[PipelineEngine, Job], Any]] = {
 def _watch(job: Job) -> Callable[[], int]:
     """Count the operations on the data root, and stop at the one to be killed at."""
     seen = 0
+    told = Path(job.tell).open("w", encoding="utf-8", buffering=1) if job.tell else None  # noqa: SIM115 - for the life of the process
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
         nonlocal seen
@@ -88,6 +91,8 @@ def _watch(job: Job) -> Callable[[], int]:
         if not any(isinstance(arg, (str, os.PathLike)) and job.root in str(arg) for arg in args):
             return
         seen += 1
+        if told is not None:
+            told.write(json.dumps([event, *(str(arg) for arg in args)]) + "\n")
         if seen == job.at:
             os.kill(os.getpid(), signal.SIGKILL)
 

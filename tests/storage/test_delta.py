@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from jobforge.errors import PublishConflictError, TableDamagedError
+from jobforge.errors import PublishConflictError, TableDamagedError, WriteError
 from jobforge.storage.delta import DeltaStore
 from jobforge.storage.delta.log import LOG, entry_path
 from jobforge.storage.delta.types import log_schema
@@ -236,6 +236,16 @@ def test_the_same_number_cannot_be_given_twice(tmp_path: Path) -> None:
     change = Change(commit("two"), (write_file(tmp_path, "two", frame),), frame.schema)
     with pytest.raises(PublishConflictError, match="version 1"):
         DeltaStore(tmp_path).publish(change, None)
+
+
+def test_a_file_that_stays_cannot_get_other_columns(tmp_path: Path) -> None:
+    """An overwrite would take it away, whatever the change says."""
+    kept = publish(tmp_path, "one", pl.DataFrame({"a": [1]})).files
+    frame = pl.DataFrame({"b": ["x"]})
+    change = Change(commit("two"), (*kept, write_file(tmp_path, "two", frame)), frame.schema)
+    with pytest.raises(WriteError, match="other columns"):
+        DeltaStore(tmp_path).publish(change, 1)
+    assert DeltaStore(tmp_path).latest() == 1
 
 
 def test_times_of_commits_are_utc(tmp_path: Path) -> None:

@@ -6,28 +6,16 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from jobforge.contracts.schema import parse_schema
 from jobforge.errors import InvalidConfigError, InvalidNameError, JobforgeError
-from jobforge.pipeline import reads
 from jobforge.pipeline.config import Layer, Load, Loading, LoadOptions, OnConflict, PipelineConfig
 from jobforge.pipeline.layers import BronzeLayer, GoldLayer, SilverLayer, StagedLayer
 from jobforge.pipeline.layers.bronze import Schema
 from jobforge.pipeline.layers.staged import Source
-from jobforge.pipeline.maintenance.clean import CleanPlan, clean, plan_clean
-from jobforge.pipeline.maintenance.compact import compact
-from jobforge.pipeline.maintenance.diff import TableDiff, diff
-from jobforge.pipeline.maintenance.erase import erase
-from jobforge.pipeline.maintenance.rollback import rollback
-from jobforge.pipeline.maintenance.source_records import SourceRecord
-from jobforge.pipeline.models import LayerTransitionLog
 from jobforge.pipeline.provenance import generate_batch_id
-from jobforge.pipeline.reads import TableVersion
 from jobforge.pipeline.results import (
     BronzeResult,
     GoldResult,
@@ -36,6 +24,7 @@ from jobforge.pipeline.results import (
     SilverResult,
 )
 from jobforge.pipeline.steps import Place, Transform, resolve_steps
+from jobforge.pipeline.table_operations import TableOperations
 from jobforge.pipeline.transition import Clock, utc_now
 from jobforge.readers.base import Progress, ReadOptions, no_progress
 from jobforge.readers.excel import ExcelOptions
@@ -46,7 +35,7 @@ from jobforge.storage.names import check_name
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 
 
-class PipelineEngine:
+class PipelineEngine(TableOperations):
     """Moves source files through staged, bronze, silver and gold.
 
     Every method raises only errors of `jobforge.errors`, leaves a log of each
@@ -74,9 +63,8 @@ class PipelineEngine:
                 f"config is a {type(config).__name__}, not a PipelineConfig",
                 hint="PipelineEngine(PipelineConfig(data_root=Path('data')))",
             )
-        self.config = config or PipelineConfig()
+        super().__init__(config or PipelineConfig(), clock)
         self._progress = progress
-        self._clock = clock
         self._staged = StagedLayer(clock)
         self._bronze = BronzeLayer(clock)
         self._silver = SilverLayer(clock)
@@ -246,128 +234,6 @@ class PipelineEngine:
             "gold_path": outcome.path,
             "log": outcome.log,
         }
-
-    def read(
-        self,
-        table: str,
-        layer: Layer | str = Layer.GOLD,
-        version: int | None = None,
-        as_of: datetime | None = None,
-    ) -> pl.LazyFrame:
-        """The rows of a table as they were written; reading needs no write permission.
-
-        Args:
-            table: `table` or `domain/table`.
-            layer: staged (its newest batch), bronze, silver or gold.
-            version: Number of a version; the newest unless given.
-            as_of: The version that was the newest at this time; with a time zone.
-
-        Raises:
-            TableNotFoundError: There is no such table, or it never reached the layer.
-            VersionNotFoundError: There is no such version, or none that old.
-            VersionRemovedError: Its files were removed by `clean` or `erase`.
-            TableDamagedError: A log entry or file is missing or altered.
-            InvalidOptionError: Both a version and a time are given, or the time has no zone.
-        """
-        return reads.read(self.config, table, layer, version, as_of)
-
-    def history(self, table: str, layer: Layer | str = Layer.GOLD) -> list[TableVersion]:
-        """The versions of one layer of a table, oldest first.
-
-        Raises:
-            TableNotFoundError: There is no such table, or it never reached the layer.
-            TableDamagedError: The log of the table cannot be read.
-        """
-        return reads.history(self.config, table, layer)
-
-    def diff(
-        self,
-        table: str,
-        before: int,
-        after: int,
-        layer: Layer | str = Layer.GOLD,
-        key: str | Sequence[str] | None = None,
-    ) -> TableDiff:
-        """Compare two versions of a table, by their data columns.
-
-        Args:
-            table: `table` or `domain/table`.
-            before: Number of the one version.
-            after: Number of the other.
-            layer: bronze, silver or gold.
-            key: Columns that tell one row from another; without them, a row that
-                changed is one removed and one added.
-
-        Raises:
-            VersionNotFoundError: There is no such version.
-            VersionRemovedError: The files of one were removed by `clean` or `erase`.
-            UnknownColumnError: A key column is missing in one of them.
-            InvalidOptionError: The key is null, or the same in two rows of one version.
-        """
-        return diff(self.config, table, before, after, layer, key)
-
-    def rollback(self, table: str, layer: Layer | str, version: int) -> LayerTransitionLog:
-        """Make an earlier version the newest one, as a new version; nothing is deleted.
-
-        Raises:
-            VersionNotFoundError: There is no such version.
-            VersionRemovedError: Its files were removed by `clean` or `erase`.
-            InvalidOptionError: It holds what the newest version holds.
-            PublishConflictError: Somebody published meanwhile.
-        """
-        return rollback(self.config, table, layer, version, self._clock)
-
-    def compact(self, table: str, layer: Layer | str = Layer.GOLD) -> LayerTransitionLog:
-        """Write the files of a table into one, as a version with the same rows.
-
-        Raises:
-            InvalidOptionError: The table is one file already.
-            PublishConflictError: Somebody published meanwhile.
-        """
-        return compact(self.config, table, layer, self._clock)
-
-    def plan_clean(
-        self, keep_versions: int | None = None, older_than: timedelta | None = None
-    ) -> CleanPlan:
-        """What `clean` would remove; nothing is touched.
-
-        Args:
-            keep_versions: How many of the newest versions of each table to keep;
-                all unless this or `older_than` is given.
-            older_than: How far back every version is to open.
-
-        Raises:
-            InvalidOptionError: `keep_versions` is below 1, or `older_than` below zero.
-        """
-        return plan_clean(self.config, keep_versions, older_than, self._clock)
-
-    def clean(
-        self, keep_versions: int | None = None, older_than: timedelta | None = None
-    ) -> CleanPlan:
-        """Remove what `plan_clean` shows, and say what that was.
-
-        Raises:
-            InvalidOptionError: `keep_versions` is below 1, or `older_than` below zero.
-            WriteError: A file cannot be removed.
-        """
-        return clean(self.config, keep_versions, older_than, self._clock)
-
-    def erase(
-        self, table: str, records: Sequence[SourceRecord], why: str
-    ) -> list[LayerTransitionLog]:
-        """Remove source records from staged, every version of every layer, and quarantine.
-
-        Args:
-            table: `table` or `domain/table`.
-            records: What is to be forgotten.
-            why: The reason, for the record; put no personal data in it.
-
-        Raises:
-            RecordNotFoundError: One of them is in no file of the table.
-            InvalidOptionError: No record or no reason is given.
-            PublishConflictError: Somebody published meanwhile; erase again.
-        """
-        return erase(self.config, table, records, why, self._clock)
 
     def run_full_pipeline(
         self,

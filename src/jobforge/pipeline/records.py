@@ -9,6 +9,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from jobforge.errors import RecordError
+from jobforge.storage.rewrite import cannot_read
 
 RECORD_FORMAT = 2
 """Version of the form of every record here: older ones are read, a newer one is refused by name.
@@ -55,10 +56,7 @@ def read_record(path: Path, kind: type[Kind]) -> Kind:
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise RecordError(
-            f"the record {path} cannot be read ({error.strerror})",
-            hint="look at its permissions, or restore it from a backup",
-        ) from error
+        raise cannot_read(path, error) from error
     return parse_record(path, text, kind)
 
 

@@ -40,10 +40,7 @@ def _rewritten(path: Path, change: Callable[[bytes | None], bytes | None]) -> bo
     except (FileNotFoundError, NotADirectoryError):
         return _made(path, change)
     except OSError as error:
-        raise RecordError(
-            f"the record {path} cannot be read ({error.strerror})",
-            hint="look at its permissions, or restore it from a backup",
-        ) from error
+        raise cannot_read(path, error) from error
     try:
         wait_for(handle)
         if not _still(path, handle):
@@ -51,10 +48,7 @@ def _rewritten(path: Path, change: Callable[[bytes | None], bytes | None]) -> bo
         try:
             found = path.read_bytes()
         except OSError as error:
-            raise RecordError(
-                f"the record {path} cannot be read ({error.strerror})",
-                hint="look at the disk, or restore it from a backup",
-            ) from error
+            raise cannot_read(path, error) from error
         data = change(found)
         if data is not None:
             publish_bytes(path, data, replace=True)
@@ -80,3 +74,11 @@ def _still(path: Path, handle: int) -> bool:
         return os.path.samestat(path.stat(), os.fstat(handle))
     except OSError:
         return False
+
+
+def cannot_read(path: Path, error: OSError) -> RecordError:
+    """The error for a record that the operating system does not give."""
+    return RecordError(
+        f"the record {path} cannot be read ({error.strerror})",
+        hint="look at its permissions and the disk, or restore it from a backup",
+    )

@@ -7,28 +7,23 @@ the disk, and only where no other entry has its number.
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable, Schema
-from deltalake.transaction import AddAction, RemoveAction
+from deltalake import DeltaTable, Schema
 
 from jobforge.errors import (
-    JobforgeError,
     PublishConflictError,
     StorageError,
     TableDamagedError,
     VersionNotFoundError,
-    WriteError,
 )
+from jobforge.storage.delta.entries import asked, commit_to, read_files
 from jobforge.storage.delta.log import (
-    KEY,
     LOG,
     commit_of,
     entry_numbers,
@@ -39,8 +34,7 @@ from jobforge.storage.delta.log import (
     view,
     written,
 )
-from jobforge.storage.delta.types import log_schema
-from jobforge.storage.publish import SPACE, publish_bytes
+from jobforge.storage.publish import publish_bytes
 from jobforge.storage.store import Change, Commit, DataFile, Version
 from jobforge.storage.sync import file_lock
 
@@ -59,8 +53,6 @@ _PROPERTIES = {
 _FIRST = Schema.from_json(
     '{"type":"struct","fields":[{"name":"_","type":"timestamp_ntz","nullable":true,"metadata":{}}]}'
 )
-
-Result = TypeVar("Result")
 
 
 class DeltaStore:
@@ -170,11 +162,10 @@ class DeltaStore:
             self._create()
         number = (after or 0) + 1
         with view(self.folder, self._scratch) as place:
-            table = _asked(lambda: DeltaTable(str(place)), self.folder)
+            table = asked(lambda: DeltaTable(str(place)), self.folder)
             if table.version() != number - 1:
                 raise _taken(self.folder, number)
-            actions = _actions(table, change)
-            _asked(lambda: _commit(table, change, actions), self.folder)
+            asked(lambda: commit_to(table, change), self.folder)
             self._take_over(place, number)
         return number
 
@@ -260,9 +251,9 @@ class DeltaStore:
         for _ in range(_TRIES if reads_as_it_is(self.folder) else 0):
             # The listing that `deltalake` makes may miss an entry that is published just now.
             with suppress(TableDamagedError):
-                return _read_files(self.folder, number)
+                return read_files(self.folder, number)
         with view(self.folder, None, whole=True) as place:
-            return _read_files(place, number)
+            return read_files(place, number)
 
     def _check(self, file: DataFile, version: int) -> None:
         """Refuse a file that is not there, or has another size than was published."""
@@ -305,7 +296,7 @@ class DeltaStore:
         with view(self.folder, self._scratch) as place:
             if any((place / LOG).iterdir()):
                 return
-            _asked(
+            asked(
                 lambda: DeltaTable.create(str(place), _FIRST, configuration=dict(_PROPERTIES)),
                 self.folder,
             )
@@ -325,77 +316,6 @@ class DeltaStore:
         with suppress(StorageError):
             for name, helper in files.items():
                 publish_bytes(entry.with_name(name), helper, replace=True)
-
-
-def _asked(question: Callable[[], Result], folder: Path) -> Result:
-    """What `deltalake` answers; what it raises, a Rust panic too, as an error of ours."""
-    try:
-        return question()
-    except (KeyboardInterrupt, SystemExit, JobforgeError):
-        raise
-    except BaseException as error:
-        if "os error 28" in str(error) or "No space left" in str(error):
-            raise WriteError(
-                f"there is no space left for the log of {folder}", hint=SPACE
-            ) from error
-        raise TableDamagedError(
-            f"the log of {folder} cannot be read: {(str(error).splitlines() or [''])[0]}",
-            hint="restore the log from a backup",
-        ) from error
-
-
-def _read_files(place: Path, number: int) -> tuple[DataFile, ...]:
-    table = _asked(lambda: DeltaTable(str(place), version=number), place)
-    return tuple(sorted(_added(table).values(), key=lambda file: (file.order, file.name)))
-
-
-def _added(table: DeltaTable) -> dict[str, DataFile]:
-    columns = pl.DataFrame(table.get_add_actions(flatten=True))
-    wanted = columns.select("path", "num_records", "size_bytes", "modification_time")
-    return {row[0]: DataFile(row[0], row[1] or 0, row[2], row[3]) for row in wanted.iter_rows()}
-
-
-def _actions(table: DeltaTable, change: Change) -> list[AddAction | RemoveAction]:
-    """What has to be added and removed, so that a table has exactly the files of a change.
-
-    A file that stays is in neither: an entry may not add and remove one path.
-    """
-    current = _added(table)
-    wanted = {file.name: file for file in change.files}
-    moment = int(time.time() * 1000)
-    newest = max([moment, *(file.order + 1 for file in [*current.values(), *wanted.values()])])
-    kind = not change.same_content
-    actions: list[AddAction | RemoveAction] = [
-        RemoveAction(name, kind, moment, file.size_bytes, {})
-        for name, file in current.items()
-        if name not in wanted
-    ]
-    for position, file in enumerate(change.files):
-        if file.name not in current:
-            order = file.order or newest + position
-            stats = json.dumps({"numRecords": file.rows})
-            actions.append(AddAction(file.name, file.size_bytes, {}, order, kind, stats))
-    return actions
-
-
-def _commit(table: DeltaTable, change: Change, actions: list[AddAction | RemoveAction]) -> None:
-    schema, left_out = log_schema(change.schema)
-    commit = change.commit.model_copy(
-        update={
-            "rows": sum(file.rows for file in change.files),
-            "size_bytes": sum(file.size_bytes for file in change.files),
-            "files": len(change.files),
-            "left_out": left_out,
-        }
-    )
-    # Other columns can only come with an overwrite, which removes every file by itself.
-    mode = "append" if table.schema() == schema else "overwrite"
-    if mode == "overwrite":
-        actions = [action for action in actions if isinstance(action, AddAction)]
-    properties = CommitProperties(
-        custom_metadata={KEY: commit.model_dump(mode="json")}, max_commit_retries=0
-    )
-    table.create_write_transaction(actions, mode, schema, commit_properties=properties)
 
 
 def _taken(folder: Path, number: int) -> PublishConflictError:
