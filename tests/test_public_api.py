@@ -27,6 +27,8 @@ def loaded_by(code: str) -> set[str]:
 
 def test_public_names_are_these() -> None:
     assert sorted(jobforge.__all__) == [
+        "Column",
+        "Contract",
         "Layer",
         "PROVENANCE",
         "PipelineConfig",
@@ -34,7 +36,14 @@ def test_public_names_are_these() -> None:
         "SourceRecord",
         "__version__",
         "add_provenance_columns",
+        "deduplicate",
+        "expect",
         "generate_batch_id",
+        "keep",
+        "normalise_whitespace",
+        "null_words",
+        "references",
+        "trim",
         "update_layer_column",
     ]
     for name in jobforge.__all__:

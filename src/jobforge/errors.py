@@ -10,7 +10,8 @@
     │   ├── InvalidTransformError      (TypeError)       JF106
     │   ├── TableNotFoundError         (LookupError)     JF107
     │   ├── VersionNotFoundError       (LookupError)     JF108
-    │   └── RecordNotFoundError        (LookupError)     JF109
+    │   ├── RecordNotFoundError        (LookupError)     JF109
+    │   └── InvalidRuleError           (ValueError)      JF110
     ├── SourceError                    the source file cannot become a staged table
     │   ├── SourceNotFoundError        (FileNotFoundError) JF201
     │   ├── SourceUnreadableError      (OSError)         JF202
@@ -38,7 +39,9 @@
         ├── AccountError               JF405
         ├── SchemaMismatchError        JF406
         ├── ContentChangedError        JF407
-        └── AbandonedError             JF408
+        ├── AbandonedError             JF408
+        ├── RejectLimitError           JF409
+        └── ExpectationError           JF410
 
 Each error keeps what it is about as attributes (`place`), says what was found,
 and ends with what to do (`hint`). Codes never change their meaning.
@@ -152,6 +155,12 @@ class RecordNotFoundError(UsageError, LookupError):
     """A source record that no file of the table holds."""
 
     code = "JF109"
+
+
+class InvalidRuleError(UsageError, ValueError):
+    """A rule, filter or key that cannot judge rows."""
+
+    code = "JF110"
 
 
 class SourceError(JobforgeError):
@@ -275,7 +284,7 @@ class TransitionError(JobforgeError):
 
 
 class CastRejectedError(TransitionError):
-    """No row survived the casts of bronze."""
+    """No row survived the casts of bronze, or one failed that may not."""
 
     code = "JF401"
 
@@ -305,7 +314,7 @@ class AccountError(TransitionError):
 
 
 class SchemaMismatchError(TransitionError):
-    """Rows of other columns than those of the table that they were to join."""
+    """Rows of other columns than those of the table that they were to join, or of the contract."""
 
     code = "JF406"
 
@@ -320,6 +329,18 @@ class AbandonedError(TransitionError):
     """The process of a transition ended before it had an outcome; recorded, never raised."""
 
     code = "JF408"
+
+
+class RejectLimitError(TransitionError):
+    """More rows would leave for quarantine than the contract allows."""
+
+    code = "JF409"
+
+
+class ExpectationError(TransitionError):
+    """More rows fail an expectation than it tolerates."""
+
+    code = "JF410"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

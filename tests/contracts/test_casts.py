@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobforge.contracts.casts import can_cast, exact_cast
+from jobforge.contracts.column import Column
 from jobforge.contracts.dtypes import parse_dtype
-from jobforge.contracts.schema import Cast, parse_schema
+from jobforge.contracts.short import parse_schema
 from jobforge.errors import InvalidSchemaError
 
 NUMBERISH = st.one_of(
@@ -30,7 +31,7 @@ NUMBERISH = st.one_of(
 def run(dtype: pl.DataType, values: list[Any], source: pl.DataType | None = None) -> list[Any]:
     """Each value after the cast, or the text `REJECTED`."""
     kind = source or pl.String()
-    value, rejected = exact_cast("a", kind, Cast(dtype))
+    value, rejected = exact_cast("a", kind, Column(dtype))
     frame = pl.DataFrame({"a": values}, schema={"a": kind}).lazy()
     rows = frame.select(value.alias("v"), rejected.alias("r")).collect(engine="streaming").rows()
     assert all(isinstance(row[1], bool) for row in rows)
@@ -152,7 +153,7 @@ def test_what_is_the_value_is_taken(dtype: pl.DataType, text: str, shown: str) -
 
 
 def test_local_times_that_are_no_one_moment_are_rejected() -> None:
-    cast = Cast(pl.Datetime("us", "America/Toronto"), "%Y-%m-%d %H:%M")
+    cast = Column(pl.Datetime("us", "America/Toronto"), format="%Y-%m-%d %H:%M")
     value, rejected = exact_cast("a", pl.String(), cast)
     texts = ["2024-11-03 01:30", "2024-03-10 02:30", "2024-03-11 02:30"]
     frame = pl.LazyFrame({"a": texts}).select(value.alias("v"), rejected.alias("r")).collect()
@@ -204,8 +205,9 @@ def test_no_text_gets_past_the_type_parser_but_a_type(text: str) -> None:
 def test_a_parsed_schema_parses_to_itself() -> None:
     schema = parse_schema({"rename": {"A": "a"}, "cast": {"a": pl.Int64}, "null_values": "x"})
     assert parse_schema(schema) is schema
-    assert schema.casts["a"] == Cast(pl.Int64(), None, ("x",))
-    assert parse_schema(None).casts == {}
+    assert schema.columns["a"] == Column(pl.Int64(), source="A")
+    assert schema.words_of("a") == ("x",)
+    assert parse_schema(None).columns == {}
 
 
 TRICKY: list[tuple[pl.DataType, str]] = [
@@ -272,7 +274,7 @@ def test_values_that_are_exact_are_taken(dtype: pl.DataType, text: str, held: An
 def test_declared_formats_are_heeded_to_the_letter(
     dtype: pl.DataType, form: str, text: str, shown: str | None
 ) -> None:
-    value, rejected = exact_cast("a", pl.String(), Cast(dtype, form))
+    value, rejected = exact_cast("a", pl.String(), Column(dtype, format=form))
     row = pl.LazyFrame({"a": [text]}).select(value.alias("v"), rejected.alias("r")).collect().row(0)
     assert row[1] is (shown is None)
     assert shown is None or str(row[0]) == shown

@@ -43,6 +43,8 @@ def test_rejected_rows_keep_values_column_and_reason(engine: PipelineEngine, sta
         "rows_in": 4,
         "rows_out": 2,
         "quarantined": {"cast:number": 1, "cast:when": 1},
+        "deduplicated": {},
+        "filtered": {},
         "dropped": {},
         "aggregated": 0,
         "generated": {},

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from jobforge.errors import CastRejectedError, JobforgeError, UsageError
+from jobforge.errors import (
+    CastRejectedError,
+    ExpectationError,
+    JobforgeError,
+    RejectLimitError,
+    UsageError,
+)
 
 
 class ExitCode(IntEnum):
@@ -22,7 +28,7 @@ class ExitCode(IntEnum):
 
 def exit_code(error: BaseException) -> ExitCode:
     """The exit code for an error."""
-    if isinstance(error, CastRejectedError):
+    if isinstance(error, (CastRejectedError, RejectLimitError, ExpectationError)):
         return ExitCode.QUALITY
     if isinstance(error, UsageError):
         return ExitCode.USAGE

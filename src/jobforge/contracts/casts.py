@@ -7,11 +7,13 @@ Nothing is rounded, cut, wrapped or guessed. For text this means:
 | integers | optional sign, digits | `1.5`, `1e3`, ` 2`, out of range |
 | Float32, Float64 | a number that the float's shortest form is | `82544000000000707.52`, `nan` |
 | Decimal(p, s) | digits, at most s places after the point | `1.005` at scale 2, `1e3` |
-| Boolean | `true`, `false` in any case | `1`, `yes` |
+| Boolean | `true`, `false` in any case, or the declared words | `1`, `yes` |
 | Date, Datetime, Time | the declared format, else ISO 8601 | `2024-02-30`, padded text |
 | Enum | one of the categories | anything else |
 
-Zeros at the end of a fraction carry no value and never reject a number.
+Zeros at the end of a fraction carry no value and never reject a number. Where a
+column declares a decimal sign or a sign between groups of three digits, numbers
+are read with these, and with no others.
 
 Other types are cast where that has one meaning: numbers to numbers that are
 equal, dates to the moment at which they begin and back, moments to another
@@ -20,6 +22,7 @@ unit or zone, and most types to their text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -27,8 +30,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from jobforge.contracts.column import Column
 from jobforge.contracts.formats import Format, parse_format
-from jobforge.contracts.schema import Cast
 from jobforge.quality.columns import column as exactly
 
 _INTEGER = r"^[+-]?[0-9]+$"
@@ -49,13 +52,16 @@ _FIRST_NS = pl.datetime(1677, 9, 22, time_unit="us")
 _LAST_NS = pl.datetime(2262, 4, 11, time_unit="us")
 
 
-def exact_cast(column: str, source: pl.DataType, cast: Cast) -> tuple[pl.Expr, pl.Expr]:
+def exact_cast(
+    name: str, source: pl.DataType, column: Column, words: tuple[str, ...] = ()
+) -> tuple[pl.Expr, pl.Expr]:
     """Expressions for the value after a cast and for whether it was rejected.
 
     Args:
-        column: Name of the column.
+        name: Name of the column now.
         source: Its type now; `can_cast` says which ones there are.
-        cast: What it is to become.
+        column: What it is to become; it has a type.
+        words: Text that means "no value".
 
     Returns:
         The new value (null where it was null, a null word, or rejected), and a
@@ -64,15 +70,15 @@ def exact_cast(column: str, source: pl.DataType, cast: Cast) -> tuple[pl.Expr, p
     Raises:
         InvalidSchemaError: The format does not fit the type.
     """
-    value = exactly(column)
-    if cast.null_values and isinstance(source, pl.String):
-        value = pl.when(value.is_in(list(cast.null_values))).then(None).otherwise(value)
-    if isinstance(source, pl.Null) or source == cast.dtype:
-        return value.cast(cast.dtype), pl.lit(value=False)
+    value = exactly(name)
+    if words and isinstance(source, pl.String):
+        value = pl.when(value.is_in(list(words))).then(None).otherwise(value)
+    if isinstance(source, pl.Null) or source == column.dtype:
+        return value.cast(column.dtype), pl.lit(value=False)
     if isinstance(source, pl.String):
-        result = _from_text(column, value, cast)
+        result = _from_text(name, value, column)
     else:
-        result = _from_value(value, source, cast.dtype)
+        result = _from_value(value, source, column.dtype)
     return result, value.is_not_null() & result.is_null()
 
 
@@ -118,30 +124,59 @@ def _from_value(value: pl.Expr, source: pl.DataType, target: pl.DataType) -> pl.
     return pl.when(back.eq_missing(value)).then(result)
 
 
-def _from_text(column: str, value: pl.Expr, cast: Cast) -> pl.Expr:
-    dtype = cast.dtype
-    if dtype.is_integer():
-        # A minus before nothing but zeros is no reason to reject an unsigned zero.
-        text = _matching(value, _INTEGER).str.replace("^-(0+)$", "$1")
-        return text.cast(dtype, strict=False)
+def _from_text(name: str, value: pl.Expr, column: Column) -> pl.Expr:
+    dtype = column.dtype
+    if dtype.is_numeric():
+        return _number(_with_point(value, column), dtype)
+    if isinstance(dtype, pl.Boolean):
+        return _boolean(value, column)
+    if dtype.is_temporal():
+        return _temporal(name, value, column)
+    result: pl.Expr = value.cast(dtype, strict=False)
+    return result
+
+
+def _number(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     if dtype.is_float():
         return _float(value, dtype)
     if isinstance(dtype, pl.Decimal):
         return _decimal(value, dtype)
-    if isinstance(dtype, pl.Boolean):
-        lowered = value.str.to_lowercase()
-        return pl.when(lowered.is_in(["true", "false"])).then(lowered == "true")
-    if dtype.is_temporal():
-        return _temporal(column, value, cast)
-    return value.cast(dtype, strict=False)
+    # A minus before nothing but zeros is no reason to reject an unsigned zero.
+    text = _matching(value, _INTEGER).str.replace("^-(0+)$", "$1")
+    return text.cast(dtype, strict=False)
 
 
-def _temporal(column: str, value: pl.Expr, cast: Cast) -> pl.Expr:
-    if isinstance(cast.dtype, pl.Date):
-        return _by_formats(column, value, cast, _ISO_DATE, _date)
-    if isinstance(cast.dtype, pl.Datetime):
-        return _datetime(column, value, cast, cast.dtype)
-    return _by_formats(column, value, cast, _ISO_TIME, _time)
+def _with_point(value: pl.Expr, column: Column) -> pl.Expr:
+    """Numbers in text as a program writes them: no signs between groups, and a decimal point."""
+    if column.decimal is None and column.thousands is None:
+        return value
+    point = re.escape(column.decimal or ".")
+    whole = "[0-9]+"
+    if column.thousands is not None:
+        whole = f"(?:[0-9]+|[0-9]{{1,3}}(?:{re.escape(column.thousands)}[0-9]{{3}})+)"
+    number = f"^[+-]?(?:{whole}(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?$"
+    text = _matching(value, number)
+    if column.thousands is not None:
+        text = text.str.replace_all(column.thousands, "", literal=True)
+    if column.decimal is not None:
+        text = text.str.replace_all(column.decimal, ".", literal=True)
+    return text
+
+
+def _boolean(value: pl.Expr, column: Column) -> pl.Expr:
+    if column.true_values:
+        true = value.is_in(list(column.true_values))
+        return pl.when(true | value.is_in(list(column.false_values))).then(true)
+    lowered = value.str.to_lowercase()
+    return pl.when(lowered.is_in(["true", "false"])).then(lowered == "true")
+
+
+def _temporal(name: str, value: pl.Expr, column: Column) -> pl.Expr:
+    if isinstance(column.dtype, pl.Date):
+        return _by_formats(name, value, column, _ISO_DATE, _date)
+    if isinstance(column.dtype, pl.Datetime):
+        return _datetime(name, value, column, column.dtype)
+    return _by_formats(name, value, column, _ISO_TIME, _time)
 
 
 def _matching(value: pl.Expr, pattern: str) -> pl.Expr:
@@ -204,15 +239,15 @@ def _same_number(text: str | None, kind: Any) -> bool:  # noqa: ANN401 - numpy f
 
 
 def _by_formats(
-    column: str,
+    name: str,
     value: pl.Expr,
-    cast: Cast,
+    column: Column,
     usual: tuple[str, ...],
     parse: Callable[[pl.Expr, Format], pl.Expr],
 ) -> pl.Expr:
     """The value by the declared format, or by the first usual one that the text has."""
-    forms = usual if cast.format is None else (cast.format,)
-    checked = [parse_format(column, form, cast.dtype) for form in forms]
+    forms = usual if column.format is None else (column.format,)
+    checked = [parse_format(name, form, column.dtype) for form in forms]
     return pl.coalesce(parse(_matching(value, form.pattern), form) for form in checked)
 
 
@@ -232,10 +267,10 @@ def _time(text: pl.Expr, form: Format) -> pl.Expr:
     return _held(text, form, _UNIT_DIGITS["ns"]).str.to_time(form.text, strict=False)
 
 
-def _datetime(column: str, value: pl.Expr, cast: Cast, dtype: pl.Datetime) -> pl.Expr:
+def _datetime(name: str, value: pl.Expr, column: Column, dtype: pl.Datetime) -> pl.Expr:
     zone, unit = dtype.time_zone, dtype.time_unit
     usual = _ISO_MOMENT
-    if zone is not None and cast.format is None:
+    if zone is not None and column.format is None:
         usual = tuple(form + mark for form in _ISO_MOMENT for mark in ("%:z", "%z"))
         value = value.str.replace("Z$", "+00:00")
 
@@ -257,4 +292,4 @@ def _datetime(column: str, value: pl.Expr, cast: Cast, dtype: pl.Datetime) -> pl
         # A clock time that a change of the clocks skips or repeats names no one instant.
         return local.dt.replace_time_zone(zone, ambiguous="null", non_existent="null")
 
-    return _by_formats(column, value, cast, usual, parse)
+    return _by_formats(name, value, column, usual, parse)

@@ -122,6 +122,10 @@ class PipelineConfig:
         """Folder of the records of what was removed on purpose, by `clean` or `erase`."""
         return self.catalog_path() / "maintenance"
 
+    def catalog_edges_path(self) -> Path:
+        """Folder of the source records that left a layer without a trace in quarantine."""
+        return self.catalog_path() / "edges"
+
     def catalog_glossary_path(self) -> Path:
         """Folder of the business terms."""
         return self.catalog_path() / "glossary"

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from jobforge.contracts.schema import parse_schema
+from jobforge.contracts.short import Schema, parse_schema
 from jobforge.errors import InvalidConfigError, InvalidNameError, JobforgeError
 from jobforge.pipeline.config import Layer, Load, Loading, LoadOptions, OnConflict, PipelineConfig
 from jobforge.pipeline.layers import BronzeLayer, GoldLayer, SilverLayer, StagedLayer
-from jobforge.pipeline.layers.bronze import Schema
+from jobforge.pipeline.layers.referenced import check_tables
 from jobforge.pipeline.layers.staged import Source
 from jobforge.pipeline.provenance import generate_batch_id
 from jobforge.pipeline.results import (
@@ -154,7 +153,7 @@ class PipelineEngine(TableOperations):
 
         Args:
             staged_path: What `ingest` returned; its footer says the rest.
-            schema: See `jobforge.contracts.schema`.
+            schema: A `Contract`, or the short form: see `jobforge.contracts.short`.
             load: `replace` (the batch becomes the table) or `append` (its rows
                 join it).
             on_conflict: What happens to a replace where another batch was
@@ -163,7 +162,9 @@ class PipelineEngine(TableOperations):
 
         Raises:
             UsageError: The schema is not well formed or does not fit the table.
-            CastRejectedError: No row survived the casts; the rejects are kept.
+            CastRejectedError: No row survived the casts, or one failed and the
+                contract says `fail`; the rejects are kept.
+            RejectLimitError: More rows fail the casts than the contract allows.
             SchemaMismatchError: An append of other columns than the table has.
             PublishConflictError: Another batch was published meanwhile.
             StorageError: The path is no staged file, or the root cannot be written.
@@ -188,13 +189,16 @@ class PipelineEngine(TableOperations):
 
         Args:
             bronze_path: What `promote_to_bronze` returned.
-            transforms: Functions from lazy frame to frame, in order.
+            transforms: Functions from lazy frame to frame and declared steps
+                (`expect`, `keep`, `deduplicate`, `references`), in order. The
+                checks of the contract are judged when they are done.
             load: As for `promote_to_bronze`.
             on_conflict: As for `promote_to_bronze`.
 
         Raises:
             TransitionError: A function failed, lost `_source_row`, or invented
-                or multiplied rows.
+                or multiplied rows; or more rows fail a rule than it tolerates.
+            UsageError: A rule cannot judge the rows, or refers to no table.
             SchemaMismatchError: As for `promote_to_bronze`.
             PublishConflictError: As for `promote_to_bronze`.
             StorageError: The path is no bronze file, or the root cannot be written.
@@ -218,12 +222,13 @@ class PipelineEngine(TableOperations):
 
         Args:
             silver_path: What `promote_to_silver` returned.
-            transforms: Functions from lazy frame to frame, in order.
+            transforms: Functions from lazy frame to frame and declared steps, in order.
             load: As for `promote_to_bronze`.
             on_conflict: As for `promote_to_bronze`.
 
         Raises:
-            TransitionError: A function failed.
+            TransitionError: A function failed, or more rows fail a rule than it tolerates.
+            UsageError: A rule cannot judge the rows, or refers to no table.
             SchemaMismatchError: As for `promote_to_bronze`.
             PublishConflictError: As for `promote_to_bronze`.
             StorageError: The path is no silver file, or the root cannot be written.
@@ -240,7 +245,7 @@ class PipelineEngine(TableOperations):
         source_path: Source,
         table_name: str,
         domain: str = "default",
-        bronze_schema: Mapping[str, Any] | Schema | None = None,
+        bronze_schema: Schema | None = None,
         silver_transforms: Sequence[Transform] | None = None,
         gold_transforms: Sequence[Transform] | None = None,
         *,
@@ -270,8 +275,9 @@ class PipelineEngine(TableOperations):
         """
         how = Loading(load, on_conflict).as_options()
         schema = parse_schema(bronze_schema)
-        resolve_steps(silver_transforms, Place(Layer.SILVER, str(table_name)))
-        resolve_steps(gold_transforms, Place(Layer.GOLD, str(table_name)))
+        for layer, transforms in ((Layer.SILVER, silver_transforms), (Layer.GOLD, gold_transforms)):
+            place = Place(layer, str(table_name))
+            check_tables(self.config, resolve_steps(transforms, place), place)
         staged = self.ingest(source_path, table_name, domain, read=read)
         with _naming(staged["batch_id"]):
             return self._promote(staged, schema, silver_transforms, gold_transforms, how)

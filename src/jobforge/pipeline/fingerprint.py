@@ -9,7 +9,10 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
+import polars as pl
+
 from jobforge.pipeline.models import TransformRef
+from jobforge.quality.declared import NamedStep
 
 
 def unwrap(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -22,6 +25,8 @@ def unwrap(function: Callable[..., Any]) -> Callable[..., Any]:
 def plain_name(function: Callable[..., Any]) -> str:
     """A short name for a person."""
     inner = unwrap(function)
+    if isinstance(inner, NamedStep):
+        return inner.name
     return str(getattr(inner, "__name__", type(inner).__name__))
 
 
@@ -34,6 +39,8 @@ def fingerprint(function: Callable[..., Any], name: str) -> TransformRef:
     code without source (`python -c`) add their bytecode, which changes with
     the Python version.
     """
+    if isinstance(function, NamedStep):
+        return _declared(function, name)
     inner = unwrap(function)
     if not inspect.isroutine(inner) and not inspect.isclass(inner):
         inner = type(inner)
@@ -47,6 +54,25 @@ def fingerprint(function: Callable[..., Any], name: str) -> TransformRef:
         code += _bytecode(compiled)
     digest = hashlib.sha256(code + _bound(function)).hexdigest() if code else None
     return TransformRef(name=name, qualified_name=qualified, code_sha256=digest)
+
+
+def _declared(step: NamedStep, name: str) -> TransformRef:
+    """A declared step is what it says of itself; the text of an expression has all it holds."""
+    said = dict(step.definition())
+    condition = getattr(step, "condition", None)
+    whole = repr(sorted(said.items()))
+    if isinstance(condition, pl.Expr):
+        try:
+            whole += condition.meta.serialize(format="json")
+        except (pl.exceptions.PolarsError, ValueError, TypeError):
+            whole += "<python>"
+    kind = type(step)
+    return TransformRef(
+        name=name,
+        qualified_name=f"{kind.__module__}.{kind.__qualname__}",
+        code_sha256=hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest(),
+        definition=said,
+    )
 
 
 def _bound(function: Callable[..., Any]) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -41,6 +42,8 @@ class Footer(Record):
     sources: tuple[FooterSource, ...]
     traceable: bool
     """Whether rows name their source record (`_source_row`)."""
+    contract: dict[str, Any] | None = None
+    """The contract of the table, for silver to judge its checks."""
     jobforge_version: str
     polars_version: str
 

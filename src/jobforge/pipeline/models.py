@@ -17,6 +17,7 @@ from jobforge.errors import JobforgeError
 from jobforge.pipeline.config import Layer
 from jobforge.pipeline.records import RECORD_FORMAT, Record
 from jobforge.quality.account import RowAccount
+from jobforge.quality.rules import RuleCount
 
 # Polars lists some of the values that it could not convert; records keep none.
 _VALUES = re.compile(r"( out of \d+ values): \[.*", re.DOTALL)
@@ -101,6 +102,16 @@ class TransformRef(Record):
     qualified_name: str
     code_sha256: Sha256 | None
     """SHA-256 of the source text, else of the bytecode; null where neither can be had."""
+    definition: dict[str, str] = Field(default_factory=dict)
+    """What a declared step says of itself; empty for a plain function."""
+
+
+class ContractRef(Record):
+    """Which contract a transition went by."""
+
+    version: str
+    sha256: Sha256
+    """Of what it declares."""
 
 
 class InputRef(Record):
@@ -181,6 +192,11 @@ class LayerTransitionLog(Record):
     """Null where the transition failed before its input was counted."""
     row_count_out: NonNegativeInt | None = None
     account: RowAccount | None = None
+    rules: tuple[RuleCount, ...] = ()
+    """What came of each cast, check, expectation, filter and key, in order."""
+    contract: ContractRef | None = None
+    edges_file: str | None = None
+    """Names the source records that left without a trace in quarantine."""
     operation: Operation | None = None
     """Null in records of format 1."""
     transforms_applied: tuple[TransformRef, ...] = ()
@@ -206,7 +222,7 @@ class LayerTransitionLog(Record):
     @property
     def names(self) -> tuple[str, ...]:
         """Every file that it wrote, meant to write or removed."""
-        files = (*self.planned, self.target_file, self.quarantine_file)
+        files = (*self.planned, self.target_file, self.quarantine_file, self.edges_file)
         refs = (*self.added, *self.removed)
         return (*(file for file in files if file is not None), *(ref.file for ref in refs))
 

@@ -8,13 +8,9 @@ from datetime import UTC, datetime
 import polars as pl
 from polars import selectors as cs
 
-from jobforge.quality.columns import columns
+from jobforge.quality.columns import PROVENANCE_COLUMNS, columns
 
-SOURCE_ROW = "_source_row"
-SOURCE_FILE = "_source_file"
-INGESTED_AT = "_ingested_at"
-BATCH_ID = "_batch_id"
-LAYER = "_layer"
+SOURCE_ROW, SOURCE_FILE, INGESTED_AT, BATCH_ID, LAYER = PROVENANCE_COLUMNS
 
 PROVENANCE_DTYPES: dict[str, pl.DataType] = {
     SOURCE_ROW: pl.Int64(),

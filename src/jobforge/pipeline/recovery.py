@@ -134,7 +134,7 @@ def what_stands(config: PipelineConfig, log: LayerTransitionLog) -> dict[str, ob
     Raises:
         TableDamagedError: The log of the table cannot be read.
     """
-    target, rejects = (*log.planned, None, None)[:2]
+    target, rejects, edges = (*log.planned, None, None, None)[:3]
     root = config.data_root
     found: dict[str, object] = {}
     if log.target_layer is not Layer.STAGED:
@@ -147,6 +147,8 @@ def what_stands(config: PipelineConfig, log: LayerTransitionLog) -> dict[str, ob
         found["target_file"] = target
     if found and rejects is not None and (root / rejects).exists():
         found["quarantine_file"] = rejects
+    if found and edges is not None and (root / edges).exists():
+        found["edges_file"] = edges
     return found
 
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import polars as pl
 
-from jobforge.errors import InvalidTransformError, JobforgeError, TransformError, nearest
+from jobforge.errors import (
+    InvalidRuleError,
+    InvalidTransformError,
+    JobforgeError,
+    TransformError,
+    nearest,
+)
 from jobforge.pipeline.config import Layer
 from jobforge.pipeline.fingerprint import fingerprint, plain_name
 from jobforge.pipeline.models import TransformRef
+from jobforge.quality.declared import DeclaredStep
 
 Transform = Callable[[pl.LazyFrame], pl.LazyFrame | pl.DataFrame]
 """A step of silver or gold: a lazy frame in, a frame out."""
@@ -25,6 +33,11 @@ class Step:
     function: Transform
     reference: TransformRef
 
+    @property
+    def declared(self) -> DeclaredStep | None:
+        """The step, where the engine knows what it does by its kind."""
+        return self.function if isinstance(self.function, DeclaredStep) else None
+
 
 @dataclass(frozen=True)
 class Place:
@@ -35,10 +48,11 @@ class Place:
 
 
 def resolve_steps(transforms: Sequence[Transform] | None, place: Place) -> tuple[Step, ...]:
-    """Name the transforms of a layer; where two share a name, the later gets a number.
+    """Name the transforms of a layer; where two functions share a name, the later gets a number.
 
     Raises:
         InvalidTransformError: Not a list, or an entry is no callable.
+        InvalidRuleError: Two declared steps have one name.
     """
     if transforms is None:
         return ()
@@ -50,8 +64,9 @@ def resolve_steps(transforms: Sequence[Transform] | None, place: Place) -> tuple
             layer=place.layer,
             table=place.table,
         )
+    declared = _declared_names(transforms, place)
     steps: list[Step] = []
-    seen: Counter[str] = Counter()
+    seen: Counter[str] = Counter(declared)
     for position, function in enumerate(transforms, start=1):
         if not callable(function):
             raise InvalidTransformError(
@@ -60,13 +75,35 @@ def resolve_steps(transforms: Sequence[Transform] | None, place: Place) -> tuple
                 layer=place.layer,
                 table=place.table,
             )
+        if isinstance(function, DeclaredStep):
+            steps.append(Step(function.name, function, fingerprint(function, function.name)))
+            continue
         base = plain_name(function)
         seen[base] += 1
         name = base if seen[base] == 1 else f"{base}#{seen[base]}"
-        while name in (step.name for step in steps):
+        while name in declared or name in (step.name for step in steps):
             name += "_"
         steps.append(Step(name, function, fingerprint(function, name)))
     return tuple(steps)
+
+
+def _declared_names(transforms: Sequence[Transform], place: Place) -> list[str]:
+    """Names of the declared steps, which are counted under them.
+
+    Raises:
+        InvalidRuleError: Two are the same.
+    """
+    names = [step.name for step in transforms if isinstance(step, DeclaredStep)]
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise InvalidRuleError(
+                f"{times} steps are called {name!r}",
+                hint="give each a name of its own: rows are counted under it",
+                layer=place.layer,
+                table=place.table,
+                rule=name,
+            )
+    return names
 
 
 def apply_step(frame: pl.LazyFrame, step: Step, place: Place) -> pl.LazyFrame:
@@ -76,12 +113,8 @@ def apply_step(frame: pl.LazyFrame, step: Step, place: Place) -> pl.LazyFrame:
         TransformError: The function raised, returned no frame, or asks for a
             column that is not there.
     """
-    try:
+    with located(step, place, frame):
         result = step.function(frame)
-    except JobforgeError:
-        raise
-    except (Exception, pl.exceptions.PanicException) as error:
-        raise step_error(step, place, error, frame) from error
     if isinstance(result, pl.DataFrame):
         result = result.lazy()
     if not isinstance(result, pl.LazyFrame):
@@ -92,11 +125,32 @@ def apply_step(frame: pl.LazyFrame, step: Step, place: Place) -> pl.LazyFrame:
             table=place.table,
             step=step.name,
         )
-    try:
+    with located(step, place, frame):
         result.collect_schema()
+    return result
+
+
+@contextmanager
+def located(step: Step, place: Place, frame: pl.LazyFrame) -> Iterator[None]:
+    """Let an error inside say which step it is of.
+
+    Args:
+        step: The step.
+        place: Its transition.
+        frame: What it was given.
+
+    Raises:
+        JobforgeError: One of ours, with its place.
+        TransformError: Anything else.
+    """
+    try:
+        yield
+    except JobforgeError as error:
+        here = {"layer": str(place.layer), "table": place.table, "step": step.name}
+        error.place = {**here, **error.place}
+        raise
     except (Exception, pl.exceptions.PanicException) as error:
         raise step_error(step, place, error, frame) from error
-    return result
 
 
 def step_error(

@@ -34,6 +34,7 @@ from jobforge.pipeline import events, lineage, recovery
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.models import (
     BatchRecord,
+    ContractRef,
     ErrorRecord,
     InputRef,
     LayerTransitionLog,
@@ -72,6 +73,7 @@ class Move:
     operation: Operation
     inputs: tuple[InputRef, ...] = ()
     transforms: tuple[TransformRef, ...] = ()
+    contract: ContractRef | None = None
     of_version: int | None = None
 
 
@@ -109,6 +111,7 @@ class Transition:
             inputs=move.inputs,
             operation=move.operation,
             transforms_applied=move.transforms,
+            contract=move.contract,
             started_at=self.started_at,
             status=TransitionStatus.RUNNING,
             worker=_worker(),
@@ -247,11 +250,16 @@ class Transition:
         self.log = lineage.record_log(self.config, self.log, self._sources, plan)
 
     def _names(self, record: BatchRecord) -> tuple[str, ...]:
-        """Names for the file of the transition and its rejects."""
+        """Names for the file of the transition, its rejects and its edges."""
         move, config = self.move, self.config
         place = Path(move.domain) / move.table
         layer = move.target_layer
-        folders = [config.layer_path(layer) / place, config.quarantine_path() / layer / place]
+        folders = [
+            config.layer_path(layer) / place,
+            config.quarantine_path() / layer / place,
+        ]
+        if layer in (Layer.SILVER, Layer.GOLD):
+            folders.append(config.catalog_edges_path() / layer / place)
         store = self.store
         logs = [log for log in record.transitions if log.target_layer is layer]
         taken = {Path(name).name for log in logs for name in log.names}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import polars as pl
 
@@ -23,7 +24,8 @@ from jobforge.pipeline.models import (
 from jobforge.pipeline.transition import Outcome, Transition
 from jobforge.pipeline.versions import Joining
 from jobforge.quality.account import RowAccount
-from jobforge.storage.publish import Publication
+from jobforge.quality.rules import RuleCount
+from jobforge.storage.publish import Publication, make_folder
 from jobforge.storage.source import hash_file
 from jobforge.storage.space import check_space
 from jobforge.storage.store import Commit, DataFile, Version
@@ -37,6 +39,8 @@ class Written:
     rows: int
     rejects: Path | None
     probes: list[pl.DataFrame]
+    filtered: pl.LazyFrame | None = None
+    """Source records that a declared filter left out, in a scratch file."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +49,20 @@ class Verdict:
 
     Where `refusal` is set, the table stays as it was, and only the rejects
     become visible.
+
+    Args:
+        account: Where the rows went.
+        notes: What was noticed.
+        refusal: Why nothing may be published.
+        rules: What came of each rule.
+        edges: Source records that left without a trace in quarantine.
     """
 
     account: RowAccount
     notes: tuple[Note, ...] = ()
     refusal: JobforgeError | None = None
+    rules: tuple[RuleCount, ...] = ()
+    edges: pl.LazyFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +74,7 @@ class Work:
         footer: What the file says of itself.
         judge: Called with what was written, before it becomes visible.
         rejects: Rows for quarantine.
+        filtered: Source records that a declared filter leaves out.
         probes: Small frames to compute in the same pass.
         locate: Called when computing failed, to name the step that is to blame; None
             where it is none of them.
@@ -73,6 +87,7 @@ class Work:
     footer: Footer
     judge: Callable[[Written], Verdict]
     rejects: pl.LazyFrame | None = None
+    filtered: pl.LazyFrame | None = None
     probes: tuple[pl.LazyFrame, ...] = ()
     locate: Callable[[BaseException], JobforgeError | None] | None = None
     sources: Callable[[], tuple[SourceInfo, ...]] = tuple
@@ -97,16 +112,19 @@ def carry_out(
     paths: list[Path] = []
 
     def body(scratch: Path) -> None:
-        paths.append(_publish(transition, lambda: plan(scratch), joining))
+        paths.append(_publish(transition, lambda: plan(scratch), joining, scratch))
 
     log = transition.run(body, writes=True)
     return Outcome(paths[0], log)
 
 
-def _publish(transition: Transition, plan: Callable[[], Work], joining: Joining | None) -> Path:
+def _publish(
+    transition: Transition, plan: Callable[[], Work], joining: Joining | None, scratch: Path
+) -> Path:
     config, move = transition.config, transition.move
     layer = move.target_layer
-    target, rejected = (config.data_root / name for name in transition.log.planned)
+    target, rejected, *others = (config.data_root / name for name in transition.log.planned)
+    edges = others[0] if others else None
     catalog.load(config, move.domain, move.table)  # a damaged record is refused before the work
     base = None
     if layer is not Layer.STAGED:
@@ -117,35 +135,32 @@ def _publish(transition: Transition, plan: Callable[[], Work], joining: Joining 
         joining.check(store, store.version(base), work.frame.collect_schema())
     check_space(config.data_root, work.least_bytes)
     with Publication(lambda: landed(transition)) as publication:
-        written = _write(work, publication, target, rejected)
+        written = _write(work, publication, target, rejected, scratch)
         verdict = work.judge(written)
         verdict.account.check()
-        transition.note(
-            work.sources(),
-            row_count_in=verdict.account.rows_in,
-            row_count_out=verdict.account.rows_out,
-            account=verdict.account,
-            notes=verdict.notes,
-        )
+        _note(transition, work, verdict)
         schema = _checked_schema(work, written)
         file = DataFile(target.name, written.rows, written.target.stat().st_size)
         content_hash = f"sha256:{hash_file(written.target)}"
         left = bool(verdict.account.quarantined)
-        if not left:
+        held = left or bool(verdict.account.deduplicated)
+        if not held:
             publication.drop(rejected)
         if verdict.refusal is not None:
             publication.drop(target)
-            publication.place()
-            publication.keep()
-            transition.note(work.sources(), quarantine_file=transition.relative(rejected))
-            raise verdict.refusal.at(quarantine=str(rejected))
+            _refuse(transition, publication, work, verdict.refusal, rejected if held else None)
+        if verdict.edges is not None and edges is not None:
+            _write_edges(verdict.edges, publication.reserve(edges), work.footer)
         publication.place()
         version = _version(transition, file, schema, content_hash, joining, base)
         publication.keep()
     transition.publish(
         TransitionStatus.PARTIAL if left else TransitionStatus.SUCCESS,
         target_file=transition.relative(target),
-        quarantine_file=transition.relative(rejected) if left else None,
+        quarantine_file=transition.relative(rejected) if held else None,
+        edges_file=transition.relative(edges)
+        if verdict.edges is not None and edges is not None
+        else None,
         content_hash=content_hash,
         table_version=version.number if version else None,
         left_out=version.commit.left_out if version else {},
@@ -153,6 +168,52 @@ def _publish(transition: Transition, plan: Callable[[], Work], joining: Joining 
     state = layer_state(transition, file, version, catalog.columns_of(schema, work.source_columns))
     catalog.update(config, transition.log, state)
     return target
+
+
+def _note(transition: Transition, work: Work, verdict: Verdict) -> None:
+    """Take over what is known of the rows; of a refusal that rows came in, and none came out."""
+    account = verdict.account
+    refused = verdict.refusal is not None
+    transition.note(
+        work.sources(),
+        row_count_in=account.rows_in,
+        row_count_out=0 if refused else account.rows_out,
+        # The account of rows that are not published would name rows that are nowhere.
+        account=None if refused and account.rows_out else account,
+        notes=verdict.notes,
+        rules=verdict.rules,
+    )
+
+
+def _refuse(
+    transition: Transition,
+    publication: Publication,
+    work: Work,
+    refusal: JobforgeError,
+    rejected: Path | None,
+) -> NoReturn:
+    """Let nothing but the rejects become visible.
+
+    Raises:
+        JobforgeError: Why.
+    """
+    publication.place()
+    publication.keep()
+    if rejected is None:
+        raise refusal
+    transition.note(work.sources(), quarantine_file=transition.relative(rejected))
+    raise refusal.at(quarantine=str(rejected))
+
+
+def _write_edges(edges: pl.LazyFrame, path: Path, footer: Footer) -> None:
+    try:
+        _sink(edges, path, footer.metadata()).collect(engine="streaming")
+    except (Exception, pl.exceptions.PanicException) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WriteError(
+            f"the source records that left could not be written: {first}",
+            hint="look at free space and permissions of the data root",
+        ) from error
 
 
 def landed(transition: Transition) -> bool:
@@ -216,7 +277,9 @@ def layer_state(
     )
 
 
-def _write(work: Work, publication: Publication, target: Path, rejected: Path) -> Written:
+def _write(
+    work: Work, publication: Publication, target: Path, rejected: Path, scratch: Path
+) -> Written:
     """Compute the frames of a piece of work in one pass, into temporary files.
 
     The rejects are reserved first, so that they become visible first: a row
@@ -230,6 +293,11 @@ def _write(work: Work, publication: Publication, target: Path, rejected: Path) -
         sinks.append(_sink(work.rejects, rejects, metadata))
     temp = publication.reserve(target)
     sinks.append(_sink(work.frame, temp, metadata))
+    filtered = None
+    if work.filtered is not None:
+        filtered = scratch / "filtered.parquet"
+        make_folder(scratch)
+        sinks.append(_sink(work.filtered, filtered, metadata))
     try:
         results = pl.collect_all([*sinks, *work.probes], engine="streaming")
     except JobforgeError:
@@ -237,7 +305,8 @@ def _write(work: Work, publication: Publication, target: Path, rejected: Path) -
     except (Exception, pl.exceptions.PanicException) as error:
         raise _translate(work, error) from error
     rows = int(pl.scan_parquet(temp, glob=False).select(pl.len()).collect().item())
-    return Written(temp, rows, rejects, results[len(sinks) :])
+    left = pl.scan_parquet(filtered, glob=False) if filtered is not None else None
+    return Written(temp, rows, rejects, results[len(sinks) :], left)
 
 
 def _checked_schema(work: Work, written: Written) -> pl.Schema:

@@ -10,7 +10,7 @@ from jobforge.errors import AccountError
 class RowAccount(BaseModel):
     """Where the rows of one transition went; all numbers are rows.
 
-    `rows_in + generated = rows_out + quarantined + dropped + aggregated`.
+    `rows_in + generated = rows_out + quarantined + deduplicated + filtered + dropped + aggregated`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -19,6 +19,10 @@ class RowAccount(BaseModel):
     rows_out: NonNegativeInt
     quarantined: dict[str, NonNegativeInt] = Field(default_factory=dict)
     """Rows kept in quarantine, by the first rule that each failed."""
+    deduplicated: dict[str, NonNegativeInt] = Field(default_factory=dict)
+    """Duplicates kept in quarantine, by the step that chose another row of their key."""
+    filtered: dict[str, NonNegativeInt] = Field(default_factory=dict)
+    """Rows that a declared filter left out, by its name."""
     dropped: dict[str, NonNegativeInt] = Field(default_factory=dict)
     """Rows that a plain function left out, by the function's step name."""
     aggregated: NonNegativeInt = 0
@@ -29,7 +33,8 @@ class RowAccount(BaseModel):
     @property
     def rows_left(self) -> int:
         """Rows that entered and are not in the table under their own identity."""
-        return sum(self.quarantined.values()) + sum(self.dropped.values()) + self.aggregated
+        named = (self.quarantined, self.deduplicated, self.filtered, self.dropped)
+        return sum(sum(counts.values()) for counts in named) + self.aggregated
 
     def check(self) -> None:
         """Refuse an account that does not balance.

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 import polars as pl
 from polars import selectors as cs
 
+PROVENANCE_COLUMNS = ("_source_row", "_source_file", "_ingested_at", "_batch_id", "_layer")
+"""The columns that say where a row is from, in the order in which they end a table."""
+
 
 def column(name: str) -> pl.Expr:
     """The one column of that name, whatever characters it has."""
@@ -24,3 +27,10 @@ def free_name(wanted: str, taken: Iterable[str]) -> str:
     while wanted in names:
         wanted += "_"
     return wanted
+
+
+def as_text(name: str, dtype: pl.DataType) -> pl.Expr:
+    """The value of a column as text; null where its type has no text form."""
+    if dtype.is_nested() or isinstance(dtype, (pl.Binary, pl.Object)):
+        return pl.lit(None, dtype=pl.String)
+    return column(name).cast(pl.String, strict=False)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
 import polars as pl
 
 from jobforge._version import __version__
-from jobforge.errors import WrongLayerError
+from jobforge.contracts.contract import Contract
+from jobforge.errors import InvalidSchemaError, NotAJobforgeFileError, WrongLayerError
 from jobforge.pipeline import lineage
 from jobforge.pipeline.config import Layer, Loading, PipelineConfig
 from jobforge.pipeline.footer import Footer, LayerFile, open_layer_file
-from jobforge.pipeline.models import InputRef, Operation, SourceLayer, TransformRef
+from jobforge.pipeline.layers.referenced import with_keys
+from jobforge.pipeline.models import ContractRef, InputRef, Operation, SourceLayer, TransformRef
 from jobforge.pipeline.steps import Place, Step, Transform, resolve_steps
 from jobforge.pipeline.transition import Clock, Move, Outcome, Transition, utc_now
 from jobforge.pipeline.versions import Joining, joining
@@ -58,6 +59,8 @@ class LayerBase:
         opened: LayerFile,
         loading: Loading,
         transforms: tuple[TransformRef, ...] = (),
+        referenced: tuple[InputRef, ...] = (),
+        contract: Contract | None = None,
     ) -> Transition:
         footer = opened.footer
         file = relative_to_root(opened.path, config.data_root)
@@ -80,8 +83,12 @@ class LayerBase:
                     file=file,
                     version=published.get(file),
                 ),
+                *referenced,
             ),
             transforms=transforms,
+            contract=None
+            if contract is None
+            else ContractRef(version=contract.version, sha256=contract.sha256),
         )
         return Transition(config, move, self._clock)
 
@@ -123,19 +130,47 @@ class StepLayer(LayerBase, ABC):
         steps = resolve_steps(transforms, Place(self.name, opened.footer.table))
         references = tuple(step.reference for step in steps)
         loading = loading or Loading()
-        transition = self._transition(config, opened, loading, references)
+        steps, referenced = with_keys(config, steps, Place(self.name, opened.footer.table))
+        contract = contract_of(opened) if self.name is Layer.SILVER else None
+        transition = self._transition(config, opened, loading, references, referenced, contract)
 
         def plan(_: Path) -> Work:
-            return self._work(opened, steps, transition.started_at)
+            return self._work(opened, steps, transition, loading)
 
         return carry_out(transition, plan, self._joining(transition, loading))
 
     @abstractmethod
-    def _work(self, opened: LayerFile, steps: tuple[Step, ...], at: datetime) -> Work:
+    def _work(
+        self,
+        opened: LayerFile,
+        steps: tuple[Step, ...],
+        transition: Transition,
+        loading: Loading,
+    ) -> Work:
         """What the layer wants written.
 
         Args:
             opened: The input.
-            steps: The functions, named.
-            at: Time of the transition.
+            steps: The functions and declared steps, named.
+            transition: Which transition it is.
+            loading: How the rows join the table.
         """
+
+
+def contract_of(opened: LayerFile) -> Contract | None:
+    """The contract that a bronze file was made by; None where it promises nothing.
+
+    Raises:
+        NotAJobforgeFileError: The footer has one that cannot be understood.
+    """
+    declared = opened.footer.contract
+    if declared is None:
+        return None
+    try:
+        return Contract.from_dict(declared)
+    except InvalidSchemaError as error:
+        raise NotAJobforgeFileError(
+            f"the contract in {opened.path} cannot be understood: {error.message}",
+            hint="it may be from a newer jobforge: upgrade, or make the file again",
+            table=opened.footer.table,
+        ) from error

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import polars as pl
 
 from jobforge.contracts.casts import can_cast, describe, exact_cast
-from jobforge.contracts.schema import BronzeSchema, parse_schema
-from jobforge.errors import CastRejectedError, InvalidSchemaError
+from jobforge.contracts.contract import Contract
+from jobforge.contracts.short import Schema, parse_schema
+from jobforge.errors import CastRejectedError, InvalidSchemaError, JobforgeError, UsageError
 from jobforge.pipeline.config import Layer, Loading, PipelineConfig
 from jobforge.pipeline.footer import LayerFile
 from jobforge.pipeline.layers.base import LayerBase
+from jobforge.pipeline.layers.leaving import over_the_limit
+from jobforge.pipeline.models import Note
 from jobforge.pipeline.provenance import (
     PROVENANCE_DTYPES,
     data_columns,
@@ -24,10 +26,11 @@ from jobforge.pipeline.transition import Outcome, Transition
 from jobforge.pipeline.writing import Verdict, Work, Written, carry_out
 from jobforge.quality.account import RowAccount
 from jobforge.quality.columns import column, columns, free_name
-from jobforge.quality.quarantine import REASONS, STEP, Check, count_by_first_reason, split
+from jobforge.quality.parting import Parting, part
+from jobforge.quality.quarantine import count_by_first_reason
+from jobforge.quality.rules import Rule, RuleCount, RuleKind
 
-Schema = BronzeSchema | Mapping[str, Any]
-"""What bronze is told to do; see `jobforge.contracts.schema`."""
+_STEP = "cast"
 
 
 class BronzeLayer(LayerBase):
@@ -44,8 +47,8 @@ class BronzeLayer(LayerBase):
         Args:
             staged_path: A file that `StagedLayer.ingest` or the engine returned.
             config: Where the data root is.
-            schema: `{"rename": {...}, "cast": {...}, "null_values": [...],
-                "format": {...}}`; see `jobforge.contracts.schema`.
+            schema: A `Contract`, or the short form `{"rename": {...}, "cast":
+                {...}, "null_values": [...], "format": {...}}`.
 
         Returns:
             Path of the Parquet file. Rows with a value that cannot be cast
@@ -54,7 +57,11 @@ class BronzeLayer(LayerBase):
         Raises:
             InvalidSchemaError: The schema is not well formed.
             UnknownColumnError: It names a column that is not there.
-            CastRejectedError: No row survived; the rejects are kept.
+            SchemaMismatchError: The source has columns that the contract does
+                not name, and it says `extra_columns="fail"`.
+            CastRejectedError: No row survived, or one failed and the contract
+                says `on_cast_failure="fail"`; the rejects are kept.
+            RejectLimitError: More rows fail than `max_rejects`; the rejects are kept.
             NotAJobforgeFileError: The path is no file of jobforge.
             WrongLayerError: The file is not a staged one.
         """
@@ -70,70 +77,96 @@ class BronzeLayer(LayerBase):
         """`process`, with the log of the transition in the result."""
         opened = self._open(staged_path, Layer.STAGED)
         loading = loading or Loading()
-        transition = self._transition(config, opened, loading)
+        transition = self._transition(config, opened, loading, contract=_well_formed(schema))
         how = self._joining(transition, loading)
         return carry_out(transition, lambda _: self._work(opened, schema, transition), how)
 
     def _work(self, opened: LayerFile, schema: Schema | None, transition: Transition) -> Work:
-        declared = parse_schema(schema)
+        contract = parse_schema(schema)
         types = opened.frame.collect_schema()
         names = data_columns(types.names())
-        declared.check_against(names, (*PROVENANCE_DTYPES, REASONS, STEP))
-        originals = {declared.rename.get(old, old): old for old in names}
-        places = {new: free_name(f"__cast_{new}", types) for new in declared.casts}
-        checks, values = _casts(declared, originals, types, places)
+        originals = contract.bind(names)
+        places = {
+            name: free_name(f"__cast_{name}", types)
+            for name, column in contract.columns.items()
+            if column.dtype is not None
+        }
+        rules, values = _casts(contract, originals, types, places)
+        parting = part(opened.frame.with_columns(values), [rules]) if rules else None
         rejects = None
-        frame = opened.frame
-        if checks:
-            parted = split(frame.with_columns(values), checks, "cast")
-            frame = parted.good
-            bad = parted.bad.drop(columns(places.values()))
+        if parting is not None and parting.rejects is not None:
+            bad = parting.rejects.drop(columns(places.values()))
             rejects = move(bad, self.name, transition.started_at)
             rejects = provenance_last(rejects, rejects.collect_schema().names())
-        finished = _renamed(frame, originals, places)
+        kept = parting.kept if parting is not None else opened.frame
+        finished = _renamed(kept, originals, places)
         finished = move(finished, self.name, transition.started_at)
         finished = provenance_last(finished, finished.collect_schema().names())
+        footer = self._footer(opened.footer, traceable=opened.footer.traceable)
+        notes = _left_out([name for name in names if name not in originals.values()])
         return Work(
             finished,
-            self._footer(opened.footer, traceable=opened.footer.traceable),
-            lambda written: _judge(opened, written),
+            footer.model_copy(
+                update={"contract": contract.as_dict() if contract.columns else None}
+            ),
+            lambda written: _judge(opened, contract, parting, notes, written),
             rejects=rejects,
+            probes=(parting.tally,) if parting is not None else (),
             source_columns={new: (old,) for new, old in originals.items()},
             least_bytes=opened.path.stat().st_size // 2,
         )
 
 
+def _well_formed(schema: Schema | None) -> Contract | None:
+    """The contract, where it says something; what is wrong with it is said in the transition."""
+    try:
+        contract = parse_schema(schema)
+    except UsageError:
+        return None
+    return contract if contract.columns else None
+
+
+def _left_out(names: list[str]) -> tuple[Note, ...]:
+    if not names:
+        return ()
+    listed = ", ".join(map(repr, names))
+    return (Note(topic="columns", text=f"the contract says to drop {listed}"),)
+
+
 def _casts(
-    declared: BronzeSchema, originals: dict[str, str], types: pl.Schema, places: dict[str, str]
-) -> tuple[list[Check], list[pl.Expr]]:
-    """For each cast the check that can reject a row, and the value under a name of its own."""
-    checks, values = [], []
-    for new, cast in declared.casts.items():
-        old = originals[new]
+    contract: Contract, originals: dict[str, str], types: pl.Schema, places: dict[str, str]
+) -> tuple[list[Rule], list[pl.Expr]]:
+    """For each cast the rule that can reject a row, and the value under a name of its own."""
+    rules, values = [], []
+    for name, place in places.items():
+        declared = contract.columns[name]
+        old = originals[name]
         source = types[old]
-        if not can_cast(source, cast.dtype):
+        if not can_cast(source, declared.dtype):
             raise InvalidSchemaError(
-                f"cast: there is no exact cast from {source} to {cast.dtype}",
+                f"cast: there is no exact cast from {source} to {declared.dtype}",
                 hint="leave the column as it is, or cast it in silver",
-                column=new,
+                column=name,
             )
-        if cast.null_by_name and not isinstance(source, pl.String):
+        if declared.null_values and not isinstance(source, pl.String):
             raise InvalidSchemaError(
                 f"null_values: the column is {source}, and words are for text",
                 hint="turn values into null in silver",
-                column=new,
+                column=name,
             )
-        value, failed = exact_cast(old, source, cast)
-        checks.append(
-            Check(
-                rule=f"cast:{new}",
-                column=old,
-                failed=failed,
-                reason=f"is no {describe(cast.dtype, cast.format)}",
+        value, failed = exact_cast(old, source, declared, contract.words_of(name))
+        rules.append(
+            Rule(
+                f"cast:{name}",
+                RuleKind.CAST,
+                failed,
+                f"is no {describe(declared.dtype, declared.format)}",
+                (old,),
+                _STEP,
             )
         )
-        values.append(value.alias(places[new]))
-    return checks, values
+        values.append(value.alias(place))
+    return rules, values
 
 
 def _renamed(
@@ -145,17 +178,39 @@ def _renamed(
     return frame.select(*data, columns(kept))
 
 
-def _judge(opened: LayerFile, written: Written) -> Verdict:
+def _judge(
+    opened: LayerFile,
+    contract: Contract,
+    parting: Parting | None,
+    notes: tuple[Note, ...],
+    written: Written,
+) -> Verdict:
     quarantined = count_by_first_reason(written.rejects) if written.rejects else {}
     account = RowAccount(rows_in=opened.rows, rows_out=written.rows, quarantined=quarantined)
-    refusal = None
-    if opened.rows and not written.rows:
-        worst = next(iter(quarantined), "cast")
-        refusal = CastRejectedError(
-            f"no row of {opened.rows} survived the casts; {quarantined.get(worst, 0)} failed "
-            f"{worst} first",
+    rules = tuple(parting.counts(written.probes[0])) if parting is not None else ()
+    refusal = _refusal(opened, contract, rules, account)
+    if refusal is not None:
+        refusal = refusal.at(table=opened.footer.table, layer="bronze")
+    return Verdict(account, notes, refusal, rules)
+
+
+def _refusal(
+    opened: LayerFile, contract: Contract, rules: tuple[RuleCount, ...], account: RowAccount
+) -> JobforgeError | None:
+    """Why the layer may not be published, if it may not."""
+    left = sum(account.quarantined.values())
+    if not left:
+        return None
+    worst, failed = next(iter(account.quarantined.items()))
+    if not account.rows_out:
+        return CastRejectedError(
+            f"no row of {opened.rows} survived the casts; {failed} failed {worst} first",
             hint="look at the rejects in quarantine: is the type, format or null word right?",
-            table=opened.footer.table,
-            layer="bronze",
         )
-    return Verdict(account, refusal=refusal)
+    if contract.on_cast_failure == "fail":
+        return CastRejectedError(
+            f"{left:,} of {opened.rows:,} rows have a value that cannot be cast, and "
+            f"on_cast_failure is 'fail'; {failed:,} failed {worst} first",
+            hint="look at the rejects in quarantine: is the type, format or null word right?",
+        )
+    return over_the_limit(contract, rules, account)

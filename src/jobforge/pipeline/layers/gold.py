@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
 import polars as pl
 
 from jobforge.errors import AccountError, RowIdentityError
-from jobforge.pipeline.config import Layer, PipelineConfig
+from jobforge.pipeline.config import Layer, Loading, PipelineConfig
 from jobforge.pipeline.footer import LayerFile
 from jobforge.pipeline.layers.base import StepLayer
-from jobforge.pipeline.layers.guard import Guard, Stage
+from jobforge.pipeline.layers.guard import Guard, Seen, Stage
 from jobforge.pipeline.layers.identity import Counts, count_written
+from jobforge.pipeline.layers.leaving import by_kind, filtered_of, rejects_of, verdict_of
 from jobforge.pipeline.models import Note
 from jobforge.pipeline.steps import Step, Transform
+from jobforge.pipeline.transition import Transition
 from jobforge.pipeline.writing import Verdict, Work, Written
 from jobforge.quality.account import RowAccount
 
@@ -39,7 +40,7 @@ class GoldLayer(StepLayer):
         Args:
             silver_path: A file that silver returned.
             config: Where the data root is.
-            transforms: Functions from lazy frame to frame, applied in order.
+            transforms: Functions from lazy frame to frame and declared steps, in order.
 
         Returns:
             Path of the Parquet file. Where a function lost `_source_row` (an
@@ -49,30 +50,41 @@ class GoldLayer(StepLayer):
         Raises:
             TransformError: A function raised, returned no frame, asks for a
                 column that is not there, or failed while it was computed.
+            InvalidRuleError: A rule cannot judge the rows.
+            ExpectationError: More rows fail an expectation than it tolerates.
             NotAJobforgeFileError: The path is no file of jobforge.
             WrongLayerError: The file is not a silver one.
         """
         return self.run(silver_path, config, transforms).path
 
-    def _work(self, opened: LayerFile, steps: tuple[Step, ...], at: datetime) -> Work:
-        guard = Guard(opened, self.name, at, lossy=True)
+    def _work(
+        self,
+        opened: LayerFile,
+        steps: tuple[Step, ...],
+        transition: Transition,
+        loading: Loading,  # noqa: ARG002 - the way into the table changes nothing here
+    ) -> Work:
+        guard = Guard(opened, self.name, transition.started_at, lossy=True)
         stages = guard.run(steps)
         identified = stages[-1].identified if stages else opened.footer.traceable
 
         def judge(written: Written) -> Verdict:
-            counts = guard.counts(stages, written)
-            _check_identities(guard, stages, counts, written)
-            notes = guard.notes(stages, counts)
+            seen = guard.seen(stages, written)
+            _check_identities(guard, stages, [entry.counts for entry in seen], written)
+            notes: tuple[Note, ...] = ()
             if opened.footer.traceable and not identified:
                 loser = next(stage for stage in stages if not stage.identified)
-                notes = (*notes, _lost_note(loser))
-            return Verdict(_account(opened, stages, counts), notes)
+                notes = (_lost_note(loser),)
+            account = _account(opened, stages, seen, written)
+            return verdict_of(guard, stages, seen, written, account, notes=notes)
 
         return Work(
             guard.finished(stages),
             self._footer(opened.footer, traceable=identified),
             judge,
-            probes=tuple(stage.probe for stage in stages),
+            rejects=rejects_of(guard, stages),
+            filtered=filtered_of(guard, stages),
+            probes=tuple(probe for stage in stages for probe in stage.probes),
             locate=lambda error: guard.locate(stages, error),
             least_bytes=opened.path.stat().st_size // 2,
         )
@@ -118,30 +130,38 @@ def _lost_note(stage: Stage) -> Note:
     )
 
 
-def _account(opened: LayerFile, stages: list[Stage], counts: list[Counts]) -> RowAccount:
+def _account(
+    opened: LayerFile, stages: list[Stage], seen: list[Seen], written: Written
+) -> RowAccount:
     """Where the rows went, step by step: by identity while rows have one, else by count."""
     dropped: dict[str, int] = {}
     generated: dict[str, int] = {}
     aggregated = 0
     rows = different = opened.rows
     identified = opened.footer.traceable
-    for stage, count in zip(stages, counts, strict=True):
-        name = stage.step.name
+    for stage, entry in zip(stages, seen, strict=True):
+        name, count = stage.step.name, entry.counts
         if identified and not stage.identified:
             # No row can say any more where it is from: they are all new.
             aggregated, generated[name] = rows, count.rows
-        else:
+        elif stage.parting is None:
             lost = different - count.kept if stage.identified else 0
             grown = count.rows - rows + lost
             dropped[name] = lost + max(-grown, 0)
             generated[name] = max(grown, 0)
         rows, different, identified = count.rows, count.kept, stage.identified
+    quarantined, deduplicated, filtered = by_kind(
+        [count for entry in seen for count in entry.rules], written
+    )
     return RowAccount(
         rows_in=opened.rows,
         rows_out=rows,
+        quarantined=quarantined,
+        deduplicated=deduplicated,
+        filtered=filtered,
         dropped=_some(dropped),
-        generated=_some(generated),
         aggregated=aggregated,
+        generated=_some(generated),
     )
 
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
 
-from jobforge.errors import AccountError, JobforgeError, NotAJobforgeFileError, ProvenanceLostError
+from jobforge.errors import (
+    AccountError,
+    InvalidRuleError,
+    JobforgeError,
+    NotAJobforgeFileError,
+    ProvenanceLostError,
+)
 from jobforge.pipeline.config import Layer
 from jobforge.pipeline.footer import LayerFile
 from jobforge.pipeline.layers.identity import Counts, count_probe
+from jobforge.pipeline.layers.promised import Promised
 from jobforge.pipeline.models import Note
 from jobforge.pipeline.provenance import (
     BATCH_ID,
@@ -20,23 +28,43 @@ from jobforge.pipeline.provenance import (
     SOURCE_FILE,
     SOURCE_ROW,
 )
-from jobforge.pipeline.steps import Place, Step, apply_step, step_error
+from jobforge.pipeline.steps import Place, Step, apply_step, located, step_error
 from jobforge.pipeline.writing import Written
 from jobforge.quality.columns import columns
+from jobforge.quality.declared import DeclaredStep, RowRule
+from jobforge.quality.parting import Parting, part
+from jobforge.quality.rules import Rule, RuleCount, RuleKind
 
 
 @dataclass(frozen=True)
 class Stage:
-    """The frame after one step, with its provenance put right."""
+    """The frame after one step, or after neighbouring rules, with its provenance put right."""
 
     step: Step
+    """The step; of neighbouring rules the first one."""
+    before: pl.LazyFrame
     frame: pl.LazyFrame
     probe: pl.LazyFrame
     """One row of `Counts`."""
-    dropped: tuple[str, ...]
-    """Provenance columns that the step left out and that were put back."""
     identified: bool
     """Whether rows still name their source record."""
+    dropped: tuple[str, ...] = ()
+    """Provenance columns that the step left out and that were put back."""
+    parting: Parting | None = None
+    """Who left under which rule; None after a plain function."""
+
+    @property
+    def probes(self) -> tuple[pl.LazyFrame, ...]:
+        """What is to be computed in the pass that writes the rows."""
+        return (self.probe,) if self.parting is None else (self.probe, self.parting.tally)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was counted after one stage."""
+
+    counts: Counts
+    rules: tuple[RuleCount, ...] = ()
 
 
 class Guard:
@@ -47,9 +75,18 @@ class Guard:
         layer: The layer that is built.
         at: Time of the transition.
         lossy: Whether a step may lose the identity of the rows (gold).
+        promised: The contract whose checks the rows have to pass, if there is one.
     """
 
-    def __init__(self, opened: LayerFile, layer: Layer, at: datetime, *, lossy: bool) -> None:
+    def __init__(
+        self,
+        opened: LayerFile,
+        layer: Layer,
+        at: datetime,
+        *,
+        lossy: bool,
+        promised: Promised | None = None,
+    ) -> None:
         self.opened = opened
         self.place = Place(layer, opened.footer.table)
         self.at = at
@@ -61,42 +98,46 @@ class Guard:
         self._constants = {BATCH_ID: opened.footer.batch_id}
         if not many:
             self._constants[SOURCE_FILE] = self.files[0]
+        self._promised = promised
+        self._stages: list[Stage] = []
+        self._frame = opened.frame
+        self._identified = opened.footer.traceable
+        self._waiting: list[tuple[Step, list[Rule]]] = []
+        """Groups of rules that are to be computed together, with the first step of each."""
 
     def run(self, steps: tuple[Step, ...]) -> list[Stage]:
-        """Apply the steps in order.
+        """Apply the steps in order, and judge what the contract promises when they are done.
 
         Raises:
             TransformError: A step raised, returned no frame or asks for a
                 column that is not there.
+            InvalidRuleError: A rule cannot judge the rows, or two have one name.
             ProvenanceLostError: A step lost the identity and may not.
         """
-        frame = self.opened.frame
-        identified = self.opened.footer.traceable
-        stages = []
         for step in steps:
-            result = apply_step(frame, step, self.place)
-            schema = result.collect_schema()
-            lost = self._lost(schema, identified=identified)
-            if lost and not self._lossy:
-                raise self._refused(step, lost)
-            identified = identified and not lost
-            shared = result.cache()
-            frame = self._restored(shared) if identified else shared
-            missing = tuple(name for name in self._constants if name not in schema)
-            probe = count_probe(
-                shared,
-                self.key if identified else (),
-                self.opened.frame,
-                self._comparable(schema) if identified else {},
-                exact=self._lossy,
-            )
-            stages.append(Stage(step, frame, probe, missing if identified else (), identified))
-        return stages
+            declared = step.declared
+            if declared is None:
+                self._part()
+                self._apply(step)
+            elif isinstance(declared, RowRule):
+                self._wait(step, declared)
+            else:
+                self._part()
+                self._part_by(step, declared)
+        if self._promised is not None:
+            self._promise(self._promised.left)
+        self._part()
+        self._check_names()
+        return self._stages
 
     def finished(self, stages: list[Stage]) -> pl.LazyFrame:
         """The end of a layer: provenance complete, typed, and last in the table."""
         frame = stages[-1].frame if stages else self.opened.frame
         identified = stages[-1].identified if stages else self.opened.footer.traceable
+        return self.stamped(frame, identified=identified)
+
+    def stamped(self, frame: pl.LazyFrame, *, identified: bool) -> pl.LazyFrame:
+        """A frame with the provenance of this layer, last in the table."""
         names = frame.collect_schema().names()
         own = identified or not self.opened.footer.traceable
         source = (
@@ -113,16 +154,21 @@ class Guard:
             pl.lit(self.place.layer.value, dtype=pl.String).alias(LAYER),
         )
 
-    def counts(self, stages: list[Stage], written: Written) -> list[Counts]:
-        """Counts after each step, from the pass that wrote the file, and checked against it.
+    def seen(self, stages: list[Stage], written: Written) -> list[Seen]:
+        """Counts after each stage, from the pass that wrote the file, and checked against it.
 
         Raises:
             AccountError: The file has other rows than the last step gave.
         """
-        found = [Counts.of(probe) for probe in written.probes]
-        if stages and found[-1].rows != written.rows:
+        probes = iter(written.probes)
+        found = []
+        for stage in stages:
+            counts = Counts.of(next(probes))
+            rules = stage.parting.counts(next(probes)) if stage.parting is not None else ()
+            found.append(Seen(counts, tuple(rules)))
+        if stages and found[-1].counts.rows != written.rows:
             raise AccountError(
-                f"the last step gave {found[-1].rows} rows, and {written.rows} were written",
+                f"the last step gave {found[-1].counts.rows} rows, and {written.rows} were written",
                 hint="a function whose result changes from run to run (sampling, "
                 "unique(keep='any')) can cause this; nothing was published",
                 layer=self.place.layer,
@@ -131,15 +177,17 @@ class Guard:
             )
         return found
 
-    def notes(self, stages: list[Stage], counts: list[Counts]) -> tuple[Note, ...]:
+    def notes(self, stages: list[Stage], seen: list[Seen]) -> tuple[Note, ...]:
         """What was put right, step by step."""
         found = []
-        for stage, count in zip(stages, counts, strict=True):
+        for stage, entry in zip(stages, seen, strict=True):
             if stage.dropped:
                 text = f"{stage.step.name} dropped {', '.join(stage.dropped)}: restored"
                 found.append(Note(topic="provenance", text=text))
-            if stage.identified and count.forged:
-                text = f"{stage.step.name} changed provenance of {count.forged} rows: restored"
+            if stage.identified and entry.counts.forged:
+                text = (
+                    f"{stage.step.name} changed provenance of {entry.counts.forged} rows: restored"
+                )
                 found.append(Note(topic="provenance", text=text))
         return tuple(found)
 
@@ -153,16 +201,109 @@ class Guard:
                 hint="the file is damaged; make it again from the layer before",
                 table=self.place.table,
             )
-        before = self.opened.frame
         for stage in stages:
             try:
                 stage.frame.collect(engine="streaming")
             except (Exception, pl.exceptions.PanicException) as found:  # noqa: BLE001 - any error of a user's function
-                return step_error(stage.step, self.place, found, before)
-            before = stage.frame
+                return step_error(_culprit(stage), self.place, found, stage.before)
         if stages and not isinstance(error, OSError):
-            return step_error(stages[-1].step, self.place, error, before)
+            return step_error(stages[-1].step, self.place, error, stages[-1].before)
         return None
+
+    def _wait(self, step: Step, declared: RowRule) -> None:
+        """Take a rule to be computed with its neighbours."""
+        with located(step, self.place, self._frame):
+            rule = declared.rule(self._frame)
+        groups = self._waiting
+        alone = rule.kind is RuleKind.KEEP
+        if not groups or alone or groups[-1][1][0].kind is RuleKind.KEEP:
+            groups.append((step, [rule]))
+        else:
+            groups[-1][1].append(rule)
+
+    def _part(self) -> None:
+        """Compute the rules that wait."""
+        if not self._waiting:
+            return
+        step = self._waiting[0][0]
+        groups = [rules for _, rules in self._waiting]
+        self._waiting = []
+        self._add(step, part(self._frame, groups))
+
+    def _part_by(self, step: Step, declared: DeclaredStep) -> None:
+        with located(step, self.place, self._frame):
+            parting = declared.part(self._frame)
+            parting.kept.collect_schema()
+        self._add(step, parting)
+
+    def _add(self, step: Step, parting: Parting) -> None:
+        probe = count_probe(
+            parting.kept,
+            self.key if self._identified else (),
+            self.opened.frame,
+            {},
+            exact=self._lossy,
+        )
+        before, self._frame = self._frame, parting.kept
+        self._stages.append(
+            Stage(step, before, self._frame, probe, self._identified, parting=parting)
+        )
+
+    def _promise(self, names: tuple[str, ...]) -> None:
+        """Judge what the contract says of some columns: each row by itself, then each key."""
+        promised = self._promised
+        if promised is None or not names:
+            return
+        schema = self._frame.collect_schema()
+        checks = promised.row_checks(names, schema)
+        if checks:
+            self._waiting.append((promised.step, checks))
+        self._part()
+        keys = promised.unique_checks(names)
+        if keys:
+            self._add(promised.step, part(self._frame, [keys]))
+        promised.done(names)
+
+    def _apply(self, step: Step) -> None:
+        """Apply a plain function, and put its provenance right.
+
+        A column of the contract that it drops or retypes is judged before.
+        """
+        result = apply_step(self._frame, step, self.place)
+        if self._promised is not None:
+            going = self._promised.going(self._frame.collect_schema(), result.collect_schema())
+            if going:
+                self._promise(going)
+                result = apply_step(self._frame, step, self.place)
+        schema = result.collect_schema()
+        lost = self._lost(schema, identified=self._identified)
+        if lost and not self._lossy:
+            raise self._refused(step, lost)
+        self._identified = identified = self._identified and not lost
+        shared = result.cache()
+        before, self._frame = self._frame, self._restored(shared) if identified else shared
+        missing = tuple(name for name in self._constants if name not in schema)
+        probe = count_probe(
+            shared,
+            self.key if identified else (),
+            self.opened.frame,
+            self._comparable(schema) if identified else {},
+            exact=self._lossy,
+        )
+        dropped = missing if identified else ()
+        self._stages.append(Stage(step, before, self._frame, probe, identified, dropped))
+
+    def _check_names(self) -> None:
+        rules = [rule for stage in self._stages if stage.parting for rule in stage.parting.rules]
+        for name, times in Counter(rule.name for rule in rules).items():
+            if times > 1:
+                raise InvalidRuleError(
+                    f"{times} rules are called {name!r}",
+                    hint="the contract has one of this name: give yours another",
+                    layer=self.place.layer,
+                    table=self.place.table,
+                    rule=name,
+                )
 
     def _comparable(self, schema: pl.Schema) -> dict[str, str]:
         """Provenance columns that a step left in place, and the value that each should have."""
@@ -206,6 +347,19 @@ class Guard:
             pl.lit(self.at, dtype=PROVENANCE_DTYPES[INGESTED_AT]).alias(INGESTED_AT),
             pl.lit(self.place.layer.value, dtype=pl.String).alias(LAYER),
         )
+
+
+def _culprit(stage: Stage) -> Step:
+    """The step that fails: of neighbouring rules the first one that cannot be computed."""
+    if stage.parting is None:
+        return stage.step
+    for rule in stage.parting.rules:
+        try:
+            stage.before.select(rule.failed).collect(engine="streaming")
+        except (Exception, pl.exceptions.PanicException):  # noqa: BLE001 - any error of a user's rule
+            reference = stage.step.reference.model_copy(update={"name": rule.step})
+            return Step(rule.step, stage.step.function, reference)
+    return stage.step
 
 
 def _summary(names: list[str], shown: int = 3) -> str:

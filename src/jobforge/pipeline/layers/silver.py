@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 import polars as pl
 
 from jobforge.errors import RowIdentityError
-from jobforge.pipeline.config import Layer, PipelineConfig
+from jobforge.pipeline.config import Layer, Load, Loading, PipelineConfig
 from jobforge.pipeline.footer import LayerFile
-from jobforge.pipeline.layers.base import StepLayer
-from jobforge.pipeline.layers.guard import Guard, Stage
+from jobforge.pipeline.layers.base import StepLayer, contract_of
+from jobforge.pipeline.layers.guard import Guard, Seen, Stage
 from jobforge.pipeline.layers.identity import Counts, count_written
-from jobforge.pipeline.provenance import SOURCE_FILE
+from jobforge.pipeline.layers.leaving import by_kind, filtered_of, rejects_of, verdict_of
+from jobforge.pipeline.layers.promised import Promised
+from jobforge.pipeline.provenance import BATCH_ID, SOURCE_FILE
 from jobforge.pipeline.steps import Step, Transform
+from jobforge.pipeline.transition import Transition
 from jobforge.pipeline.writing import Verdict, Work, Written
 from jobforge.quality.account import RowAccount
+from jobforge.quality.columns import columns
 
 
 class SilverLayer(StepLayer):
@@ -39,7 +43,9 @@ class SilverLayer(StepLayer):
         Args:
             bronze_path: A file that bronze returned.
             config: Where the data root is.
-            transforms: Functions from lazy frame to frame, applied in order.
+            transforms: Functions from lazy frame to frame and declared steps
+                (`expect`, `keep`, `deduplicate`, `references`), in order. The
+                checks of the contract are judged when they are done.
 
         Returns:
             Path of the Parquet file.
@@ -49,33 +55,67 @@ class SilverLayer(StepLayer):
                 column that is not there, or failed while it was computed.
             ProvenanceLostError: A function lost `_source_row`.
             RowIdentityError: A function invented or multiplied rows.
+            InvalidRuleError: A rule cannot judge the rows.
+            ExpectationError: More rows fail an expectation than it tolerates.
+            RejectLimitError: More rows fail the checks of the contract than it allows.
             NotAJobforgeFileError: The path is no file of jobforge.
             WrongLayerError: The file is not a bronze one.
         """
         return self.run(bronze_path, config, transforms).path
 
-    def _work(self, opened: LayerFile, steps: tuple[Step, ...], at: datetime) -> Work:
-        guard = Guard(opened, self.name, at, lossy=False)
+    def _work(
+        self,
+        opened: LayerFile,
+        steps: tuple[Step, ...],
+        transition: Transition,
+        loading: Loading,
+    ) -> Work:
+        contract = contract_of(opened)
+        promised = None
+        if contract is not None:
+            known = partial(_known, transition, loading)
+            promised = Promised(contract, opened.frame.collect_schema(), known)
+        guard = Guard(opened, self.name, transition.started_at, lossy=False, promised=promised)
         stages = guard.run(steps)
 
         def judge(written: Written) -> Verdict:
-            counts = guard.counts(stages, written)
-            _check_rows(guard, stages, counts, written)
+            seen = guard.seen(stages, written)
+            _check_rows(guard, stages, [entry.counts for entry in seen], written)
+            rules = [count for entry in seen for count in entry.rules]
+            quarantined, deduplicated, filtered = by_kind(rules, written)
             account = RowAccount(
                 rows_in=opened.rows,
                 rows_out=written.rows,
-                dropped=_dropped(opened, stages, counts),
+                quarantined=quarantined,
+                deduplicated=deduplicated,
+                filtered=filtered,
+                dropped=_dropped(opened, stages, seen),
             )
-            return Verdict(account, guard.notes(stages, counts))
+            return verdict_of(guard, stages, seen, written, account, contract)
 
         return Work(
             guard.finished(stages),
             self._footer(opened.footer, traceable=opened.footer.traceable),
             judge,
-            probes=tuple(stage.probe for stage in stages),
+            rejects=rejects_of(guard, stages),
+            filtered=filtered_of(guard, stages),
+            probes=tuple(probe for stage in stages for probe in stage.probes),
             locate=lambda error: guard.locate(stages, error),
             least_bytes=opened.path.stat().st_size // 2,
         )
+
+
+def _known(transition: Transition, loading: Loading, names: tuple[str, ...]) -> pl.DataFrame | None:
+    """Keys that the table has already, of other batches, where this one is to join them."""
+    store = transition.store
+    latest = store.latest() if store is not None else None
+    if store is None or latest is None or loading.load is not Load.APPEND:
+        return None
+    rows = store.scan(store.version(latest))
+    if not set(names).issubset(rows.collect_schema().names()):
+        return None  # an append of other columns is refused with a better reason
+    others = rows.filter(pl.col(BATCH_ID) != transition.move.batch_id)
+    return others.select(columns(names)).collect(engine="streaming")
 
 
 def _check_rows(guard: Guard, stages: list[Stage], counts: list[Counts], written: Written) -> None:
@@ -120,11 +160,12 @@ def _mixed(guard: Guard, step: Step, extra: int) -> RowIdentityError:
     )
 
 
-def _dropped(opened: LayerFile, stages: list[Stage], counts: list[Counts]) -> dict[str, int]:
-    """Rows that each step left out, from the row counts after each."""
-    rows = [opened.rows, *(count.rows for count in counts)]
-    left = {
-        stage.step.name: before - after
-        for stage, before, after in zip(stages, rows, rows[1:], strict=False)
-    }
-    return {name: gone for name, gone in left.items() if gone}
+def _dropped(opened: LayerFile, stages: list[Stage], seen: list[Seen]) -> dict[str, int]:
+    """Rows that each plain function left out, from the row counts around it."""
+    left: dict[str, int] = {}
+    before = opened.rows
+    for stage, entry in zip(stages, seen, strict=True):
+        if stage.parting is None and before > entry.counts.rows:
+            left[stage.step.name] = before - entry.counts.rows
+        before = entry.counts.rows
+    return left

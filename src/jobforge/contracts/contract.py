@@ -1,0 +1,238 @@
+"""A contract: what bronze makes of a source, and what silver may rely on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from jobforge.contracts.column import Column
+from jobforge.errors import InvalidSchemaError, SchemaMismatchError, UnknownColumnError, nearest
+from jobforge.quality.columns import PROVENANCE_COLUMNS
+from jobforge.quality.quarantine import REASONS, STEP
+
+RESERVED = (*PROVENANCE_COLUMNS, REASONS, STEP)
+_HINTED = 5
+_CHOICES = {
+    "extra_columns": ("keep", "drop", "fail"),
+    "on_cast_failure": ("quarantine", "fail"),
+    "on_check_failure": ("quarantine", "warn", "fail"),
+}
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The columns of a table as they are promised.
+
+    Bronze renames and casts by it; silver judges the checks of its columns.
+
+    Args:
+        columns: By the name that each has in bronze.
+        version: Of the contract; a text such as "1.2.0".
+        owner: Who answers for it.
+        description: For a person.
+        extra_columns: What happens to columns of the source that it does not
+            name: `keep` them as they are, `drop` them, or `fail`.
+        null_values: Words that mean "no value" in every column that has a type.
+        on_cast_failure: `quarantine` a row with a value that cannot be cast
+            exactly, or `fail`: nothing of the layer is published.
+        on_check_failure: `quarantine` a row that fails a check, `warn`, or `fail`.
+        max_rejects: How many rows may leave for quarantine in one layer, a
+            number (5) or a share of the rows that came in (0.01); more stop it.
+
+    Raises:
+        InvalidSchemaError: It is not well formed; the error names the column.
+    """
+
+    columns: Mapping[str, Column]
+    version: str = "1.0.0"
+    owner: str | None = None
+    description: str | None = None
+    extra_columns: str = "keep"
+    null_values: Any = ()
+    on_cast_failure: str = "quarantine"
+    on_check_failure: str = "quarantine"
+    max_rejects: int | float | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.columns, Mapping):
+            raise InvalidSchemaError(
+                "columns is no dict by column name", hint='columns={"id": Column(pl.Int64)}'
+            )
+        _check_choices(self)
+        checked = {name: _column(name, column) for name, column in self.columns.items()}
+        _check_sources(checked)
+        words = (self.null_values,) if isinstance(self.null_values, str) else self.null_values
+        if not isinstance(words, (list, tuple)) or not all(isinstance(w, str) for w in words):
+            raise InvalidSchemaError(
+                f"null_values: {words!r} is no list of words", hint='write ["N/A", "-"]'
+            )
+        object.__setattr__(self, "columns", checked)
+        object.__setattr__(self, "null_values", tuple(dict.fromkeys(words)))
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns that identify a row, in order; none where there is no key."""
+        return tuple(name for name, column in self.columns.items() if column.key)
+
+    @property
+    def personal(self) -> tuple[str, ...]:
+        """The columns that are classed as personal data."""
+        return tuple(name for name, column in self.columns.items() if column.pii)
+
+    def source_of(self, name: str) -> str:
+        """The name that a column has in the source."""
+        return self.columns[name].source or name
+
+    def words_of(self, name: str) -> tuple[str, ...]:
+        """The words that mean "no value" in a column."""
+        column = self.columns[name]
+        shared = self.null_values if column.dtype is not None else ()
+        return tuple(dict.fromkeys((*column.null_values, *shared)))
+
+    def bind(self, names: Sequence[str]) -> dict[str, str]:
+        """Where the columns of bronze come from, in the order of the source.
+
+        Args:
+            names: Columns of the source.
+
+        Returns:
+            For each column of bronze its name in the source.
+
+        Raises:
+            UnknownColumnError: The source lacks columns; names each, and the nearest.
+            SchemaMismatchError: It has others, and the contract says `fail`.
+            InvalidSchemaError: Two columns would have one name.
+        """
+        sources = {self.source_of(name): name for name in self.columns}
+        missing = [source for source in sources if source not in names]
+        extra = [name for name in names if name not in sources]
+        if missing:
+            raise self._missing(missing, names, extra)
+        if extra and self.extra_columns == "fail":
+            raise SchemaMismatchError(
+                "the source has columns that the contract does not name: "
+                + ", ".join(map(repr, extra)),
+                hint="add them to the contract, or say extra_columns='keep' or 'drop'",
+                column=extra[0],
+            )
+        kept = [name for name in names if name in sources or self.extra_columns == "keep"]
+        bound: dict[str, str] = {}
+        for source in kept:
+            name = sources.get(source, source)
+            if name in bound:
+                raise InvalidSchemaError(
+                    f"{source!r} cannot become {name!r}, because another column has that name",
+                    hint="rename the other column too, or choose another name",
+                    column=source,
+                )
+            bound[name] = source
+        return bound
+
+    def _missing(
+        self, missing: list[str], names: Sequence[str], extra: list[str]
+    ) -> UnknownColumnError:
+        """Names every column that is missing, and for each the nearest that nobody claims."""
+        several = len(missing) > 1
+        text = f"the table has no column{'s' if several else ''} " + ", ".join(map(repr, missing))
+        hints = [
+            (f"{name!r}: " if several else "") + nearest(name, extra or names)
+            for name in missing[:_HINTED]
+        ]
+        return UnknownColumnError(text, hint="; ".join(hints), column=missing[0])
+
+    def as_dict(self) -> dict[str, object]:
+        """The whole contract as JSON can hold it; what was not declared is left out."""
+        found: dict[str, object] = {}
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if entry.name == "columns":
+                continue
+            if entry.name == "version" or value != entry.default:
+                found[entry.name] = list(value) if isinstance(value, tuple) else value
+        columns = {name: column.as_dict() for name, column in self.columns.items()}
+        return {**found, "columns": columns}
+
+    @classmethod
+    def from_dict(cls, declared: Mapping[str, Any]) -> Contract:
+        """The contract of `as_dict`.
+
+        Raises:
+            InvalidSchemaError: It has another form.
+        """
+        known = {entry.name for entry in fields(cls)}
+        for key in declared:
+            if key not in known:
+                raise InvalidSchemaError(
+                    f"a contract has no {key!r}", hint="there is " + ", ".join(sorted(known))
+                )
+        columns = declared.get("columns")
+        if not isinstance(columns, Mapping):
+            raise InvalidSchemaError(
+                "columns is no dict by column name",
+                hint='"columns": {"id": {"type": "Int64"}}',
+            )
+        rest = {key: value for key, value in declared.items() if key != "columns"}
+        made = {name: Column.from_dict(str(name), value) for name, value in columns.items()}
+        return cls(columns=made, **rest)
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of what is declared, which changes with every change of meaning."""
+        text = json.dumps(self.as_dict(), sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _column(name: object, column: object) -> Column:
+    if not isinstance(name, str) or not name:
+        raise InvalidSchemaError(f"{name!r} is no name of a column", hint="names are text")
+    if name in RESERVED:
+        raise InvalidSchemaError(
+            f"{name!r} is a provenance column", hint="choose another name", column=name
+        )
+    if not isinstance(column, Column):
+        raise InvalidSchemaError(
+            f"{name!r} is a {type(column).__name__}, not a Column",
+            hint='columns={"id": Column(pl.Int64, nullable=False)}',
+            column=name,
+        )
+    return column.checked(name)
+
+
+def _check_sources(columns: Mapping[str, Column]) -> None:
+    """Refuse two columns that come from one."""
+    seen: dict[str, str] = {}
+    for name, column in columns.items():
+        source = column.source or name
+        if source in seen:
+            raise InvalidSchemaError(
+                f"{seen[source]!r} and {name!r} both come from {source!r}",
+                hint="take a source column once; derive the other in silver",
+                column=name,
+            )
+        seen[source] = name
+
+
+def _check_choices(contract: Contract) -> None:
+    for option, choices in _CHOICES.items():
+        value = getattr(contract, option)
+        if value not in choices:
+            raise InvalidSchemaError(
+                f"{option} is {value!r}", hint="use " + " or ".join(map(repr, choices))
+            )
+    for option in ("version", "owner", "description"):
+        value = getattr(contract, option)
+        if not (value is None and option != "version") and (
+            not isinstance(value, str) or not value
+        ):
+            raise InvalidSchemaError(f"{option} is {value!r}", hint="use text")
+    limit = contract.max_rejects
+    whole = isinstance(limit, int) and not isinstance(limit, bool) and limit >= 0
+    share = isinstance(limit, float) and 0 <= limit <= 1
+    if not (limit is None or whole or share):
+        raise InvalidSchemaError(
+            f"max_rejects is {limit!r}",
+            hint="use a number of rows (5) or a share of them (0.01)",
+        )
