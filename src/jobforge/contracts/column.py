@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from jobforge.contracts.dtypes import parse_dtype
+from jobforge.contracts.dtypes import parse_dtype, type_text
 from jobforge.contracts.formats import parse_format
 from jobforge.errors import InvalidSchemaError, JobforgeError
 
@@ -291,6 +291,8 @@ def _plain(value: object) -> object:
         return [_plain(entry) for entry in value]
     if isinstance(value, (dt.date, dt.time)):
         return value.isoformat()
-    if isinstance(value, (Decimal, pl.DataType)):
+    if isinstance(value, pl.DataType):
+        return type_text(value)
+    if isinstance(value, Decimal):
         return str(value)
     return value

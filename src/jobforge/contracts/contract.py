@@ -6,12 +6,18 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from jobforge.contracts.column import Column
 from jobforge.errors import InvalidSchemaError, SchemaMismatchError, UnknownColumnError, nearest
 from jobforge.quality.columns import PROVENANCE_COLUMNS
 from jobforge.quality.quarantine import REASONS, STEP
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from jobforge.readers.base import ReadOptions
 
 RESERVED = (*PROVENANCE_COLUMNS, REASONS, STEP)
 _HINTED = 5
@@ -177,6 +183,78 @@ class Contract:
         rest = {key: value for key, value in declared.items() if key != "columns"}
         made = {name: Column.from_dict(str(name), value) for name, value in columns.items()}
         return cls(columns=made, **rest)
+
+    @classmethod
+    def infer(
+        cls,
+        source: Path | str | pl.LazyFrame | pl.DataFrame,
+        *,
+        read: ReadOptions | None = None,
+        ranges: bool = True,
+    ) -> Contract:
+        """Propose a contract from what a source holds: types, keys, null words, formats, ranges.
+
+        Every row is looked at. Where the values have two readings (`03/04/2024`,
+        `1,234`) the column stays text. What comes is a proposal to be edited.
+
+        Args:
+            source: A file, or a frame.
+            read: Options of the format, such as `CsvOptions(delimiter=";")`.
+            ranges: Whether to propose the least and greatest number that was seen.
+
+        Raises:
+            SourceError: The file cannot be read exactly.
+        """
+        from jobforge.contracts.propose import propose
+
+        return propose(source, read, ranges=ranges)
+
+    @classmethod
+    def read(cls, path: Path | str, table: str | None = None) -> Contract:
+        """Read a contract from a file: ODCS v3 (YAML or JSON), JSON Schema, or a dict as JSON.
+
+        Args:
+            path: The file.
+            table: Which table of an ODCS document, where it has several.
+
+        Raises:
+            InvalidSchemaError: It is no contract; names file, line and column
+                where there is one.
+        """
+        from jobforge.contracts.files import read_contract
+
+        return read_contract(path, table).contract
+
+    def to_odcs(self, table: str, domain: str = "default") -> str:
+        """The contract as YAML after the Open Data Contract Standard, v3.1.
+
+        Args:
+            table: Name of the table.
+            domain: Its business domain.
+        """
+        from jobforge.contracts.odcs import to_odcs
+
+        return to_odcs(self, table, domain)
+
+    def to_json_schema(self, table: str) -> dict[str, Any]:
+        """The contract as JSON Schema (draft 2020-12) of one row of bronze.
+
+        Args:
+            table: Name of the table.
+        """
+        from jobforge.contracts.json_schema import to_json_schema
+
+        return to_json_schema(self, table)
+
+    def to_python(self, name: str = "contract") -> str:
+        """The contract as Python source that declares an equal one.
+
+        Args:
+            name: The variable.
+        """
+        from jobforge.contracts.python_form import to_python
+
+        return to_python(self, name)
 
     @property
     def sha256(self) -> str:

@@ -43,6 +43,18 @@ MAX_PRECISION = 38
 """Digits that a 128-bit decimal can hold."""
 
 
+def type_text(dtype: pl.DataType) -> str:
+    """A type as `parse_dtype` reads it, and as a person writes it."""
+    if isinstance(dtype, pl.Decimal):
+        return f"Decimal({dtype.precision}, {dtype.scale})"
+    if isinstance(dtype, pl.Datetime):
+        zone = f", {dtype.time_zone!r}" if dtype.time_zone else ""
+        return f"Datetime({dtype.time_unit!r}{zone})"
+    if isinstance(dtype, pl.Enum):
+        return f"Enum({dtype.categories.to_list()!r})"
+    return str(dtype)
+
+
 def parse_dtype(column: str, value: object) -> pl.DataType:
     """A Polars type from a type or its name.
 

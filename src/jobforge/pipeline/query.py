@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobforge.errors import InvalidOptionError, TableDamagedError, TableNotFoundError
-from jobforge.pipeline import catalog, lineage
+from jobforge.pipeline import catalog, lineage, schemas
 from jobforge.pipeline.config import Layer, PipelineConfig, parse_layer
 from jobforge.pipeline.models import BatchRecord, LayerState, TableMetadata
 from jobforge.pipeline.root import check_root
@@ -69,6 +69,19 @@ def find_layer(
             hint="it has " + ", ".join(reached),
         )
     return found, wanted
+
+
+def schema_versions(config: PipelineConfig, table: str) -> list[schemas.SchemaVersion]:
+    """The schema versions of a table, oldest first; none where it never reached bronze.
+
+    Raises:
+        TableNotFoundError: There is no such table.
+        RecordError: The record is damaged, or a newer jobforge wrote it.
+    """
+    check_root(config)
+    found = catalog.find_table(config, table)
+    known = schemas.load(config, found.domain, found.table)
+    return list(known.versions) if known is not None else []
 
 
 def versioned(layer: Layer) -> Layer:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from jobforge.pipeline import reads
+from jobforge.pipeline import query, reads
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.maintenance.clean import CleanPlan, clean, plan_clean
 from jobforge.pipeline.maintenance.compact import compact
@@ -17,6 +17,7 @@ from jobforge.pipeline.maintenance.rollback import rollback
 from jobforge.pipeline.maintenance.source_records import SourceRecord
 from jobforge.pipeline.models import LayerTransitionLog
 from jobforge.pipeline.reads import TableVersion
+from jobforge.pipeline.schemas import SchemaVersion
 from jobforge.pipeline.transition import Clock
 
 
@@ -55,6 +56,21 @@ class TableOperations:
             InvalidOptionError: Both a version and a time are given, or the time has no zone.
         """
         return reads.read(self.config, table, layer, version, as_of)
+
+    def schema_history(self, table: str) -> list[SchemaVersion]:
+        """Which columns the source of a table had, and which contract, from which batch on.
+
+        Args:
+            table: `table` or `domain/table`.
+
+        Returns:
+            A version for each change, oldest first, with what changed.
+
+        Raises:
+            TableNotFoundError: There is no such table.
+            RecordError: The record is damaged.
+        """
+        return query.schema_versions(self.config, table)
 
     def history(self, table: str, layer: Layer | str = Layer.GOLD) -> list[TableVersion]:
         """The versions of one layer of a table, oldest first.

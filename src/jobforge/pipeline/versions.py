@@ -85,7 +85,7 @@ class Joining:
     check: Callable[[DeltaStore, Version, pl.Schema], None] = lambda *_: None
 
 
-def joining(loading: Loading, *, again: bool) -> Joining:
+def joining(loading: Loading, *, again: bool, alone: bool = False) -> Joining:
     """How a batch joins its table.
 
     An append goes on top of whatever is there by now. A replace is refused
@@ -95,9 +95,11 @@ def joining(loading: Loading, *, again: bool) -> Joining:
     Args:
         loading: What was asked for.
         again: Whether the batch was published in this layer before.
+        alone: Whether an append, too, is refused where somebody published since
+            it began: its rows were compared with those of the table.
     """
     if loading.load is Load.APPEND:
-        return Joining(partial(_append, again=again), check_columns)
+        return Joining(partial(_append, again=again, alone=alone), check_columns)
     return Joining(partial(_replace, on_conflict=loading.on_conflict))
 
 
@@ -130,18 +132,22 @@ def _append(
     file: DataFile,
     schema: pl.Schema,
     commit: Commit,
-    _base: int | None,
+    base: int | None,
     *,
     again: bool,
+    alone: bool,
 ) -> Version:
     """Add a file to the table.
 
     Raises:
         SchemaMismatchError: The columns differ.
-        PublishConflictError: The batch is in the table already, in a file with others.
+        PublishConflictError: The batch is in the table already, in a file with
+            others; or somebody published meanwhile, and the rows may repeat a key.
     """
     while True:
         latest = store.latest()
+        if alone and latest is not None and latest != base:
+            raise conflict(latest, store.version(latest).commit)
         files = _appended(store, latest, file, schema, commit, again=again)
         with suppress(PublishConflictError):  # somebody was quicker just now: look again
             return store.version(store.publish(Change(commit, files, schema), latest))

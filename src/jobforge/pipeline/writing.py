@@ -17,6 +17,7 @@ from jobforge.pipeline.footer import Footer
 from jobforge.pipeline.models import (
     ColumnMetadata,
     LayerState,
+    LayerTransitionLog,
     Note,
     SourceInfo,
     TransitionStatus,
@@ -81,6 +82,7 @@ class Work:
         sources: The source files, where this is an ingest.
         source_columns: Column lineage, where it is known exactly.
         least_bytes: What writing will take at least, as far as one can tell.
+        published: Called when the rows are visible and catalogued.
     """
 
     frame: pl.LazyFrame
@@ -93,6 +95,7 @@ class Work:
     sources: Callable[[], tuple[SourceInfo, ...]] = tuple
     source_columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
     least_bytes: int = 0
+    published: Callable[[LayerTransitionLog], None] | None = None
 
 
 def carry_out(
@@ -167,6 +170,8 @@ def _publish(
     )
     state = layer_state(transition, file, version, catalog.columns_of(schema, work.source_columns))
     catalog.update(config, transition.log, state)
+    if work.published is not None:
+        work.published(transition.log)
     return target
 
 

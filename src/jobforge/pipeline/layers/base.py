@@ -10,6 +10,7 @@ from typing import ClassVar
 import polars as pl
 
 from jobforge._version import __version__
+from jobforge.contracts.checks import unique_columns
 from jobforge.contracts.contract import Contract
 from jobforge.errors import InvalidSchemaError, NotAJobforgeFileError, WrongLayerError
 from jobforge.pipeline import lineage
@@ -92,14 +93,14 @@ class LayerBase:
         )
         return Transition(config, move, self._clock)
 
-    def _joining(self, transition: Transition, loading: Loading) -> Joining:
+    def _joining(self, transition: Transition, loading: Loading, *, alone: bool = False) -> Joining:
         record = lineage.load(transition.config, transition.move.batch_id)
         again = record is not None and any(
             (log.table_version is not None or log.target_file is not None)
             and log.target_layer is self.name
             for log in record.transitions
         )
-        return joining(loading, again=again)
+        return joining(loading, again=again, alone=alone)
 
     def _footer(self, before: Footer, *, traceable: bool) -> Footer:
         return before.model_copy(
@@ -137,7 +138,8 @@ class StepLayer(LayerBase, ABC):
         def plan(_: Path) -> Work:
             return self._work(opened, steps, transition, loading)
 
-        return carry_out(transition, plan, self._joining(transition, loading))
+        unique = contract is not None and bool(unique_columns(contract))
+        return carry_out(transition, plan, self._joining(transition, loading, alone=unique))
 
     @abstractmethod
     def _work(

@@ -11,6 +11,7 @@ from jobforge.contracts.casts import can_cast, describe, exact_cast
 from jobforge.contracts.contract import Contract
 from jobforge.contracts.short import Schema, parse_schema
 from jobforge.errors import CastRejectedError, InvalidSchemaError, JobforgeError, UsageError
+from jobforge.pipeline import schemas
 from jobforge.pipeline.config import Layer, Loading, PipelineConfig
 from jobforge.pipeline.footer import LayerFile
 from jobforge.pipeline.layers.base import LayerBase
@@ -103,17 +104,23 @@ class BronzeLayer(LayerBase):
         finished = move(finished, self.name, transition.started_at)
         finished = provenance_last(finished, finished.collect_schema().names())
         footer = self._footer(opened.footer, traceable=opened.footer.traceable)
-        notes = _left_out([name for name in names if name not in originals.values()])
+        source_types = {name: str(types[name]) for name in names}
+        config = transition.config
+        known = schemas.load(config, transition.move.domain, transition.move.table)
+        notes = (
+            *schemas.drift_notes(known, source_types),
+            *_left_out([name for name in names if name not in originals.values()]),
+        )
+        declared = contract if contract.columns else None
         return Work(
             finished,
-            footer.model_copy(
-                update={"contract": contract.as_dict() if contract.columns else None}
-            ),
+            footer.model_copy(update={"contract": declared.as_dict() if declared else None}),
             lambda written: _judge(opened, contract, parting, notes, written),
             rejects=rejects,
             probes=(parting.tally,) if parting is not None else (),
             source_columns={new: (old,) for new, old in originals.items()},
             least_bytes=opened.path.stat().st_size // 2,
+            published=lambda log: schemas.record_schema(config, log, source_types, declared),
         )
 
 
