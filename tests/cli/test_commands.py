@@ -21,6 +21,17 @@ COMMANDS = [
     "history",
     "tables",
     "show",
+    "account",
+    "quarantine list",
+    "quarantine show",
+    "quarantine export",
+    "quarantine replay",
+    "quarantine waive",
+    "contract infer",
+    "contract check",
+    "contract diff",
+    "contract export",
+    "contract versions",
     "diff",
     "rollback",
     "compact",
@@ -53,8 +64,8 @@ def people(tmp_path: Path) -> Path:
 def test_help_names_every_command_and_each_has_an_example(tmp_path: Path) -> None:
     shown = jobforge(tmp_path, "--help").stdout
     for command in COMMANDS:
-        assert command in shown
-        own = jobforge(tmp_path, command, "--help")
+        assert command.split()[0] in shown
+        own = jobforge(tmp_path, *command.split(), "--help")
         assert own.returncode == 0
         assert f"Example: jobforge {command}" in " ".join(own.stdout.split())
         assert "--json" in own.stdout
@@ -151,7 +162,7 @@ def test_logs_can_be_json_or_silent(people: Path) -> None:
         (["run", "people.csv", "-t", "../x"], 2, "JF101"),
         (["run", "people.csv"], 2, "--table"),
         (["run", "people.csv", "-t", "x", "--schema", "nope.json"], 2, "cannot be read"),
-        (["run", "people.csv", "-t", "x", "--schema", "people.csv"], 2, "is not JSON"),
+        (["run", "people.csv", "-t", "x", "--schema", "people.csv"], 2, "holds no contract"),
         (["run", "people.csv", "-t", "x", "--schema", "bad.json"], 3, "JF401"),
         (["show", "people"], 1, "no data root"),
         (["history"], 1, "no data root"),
@@ -361,3 +372,116 @@ def test_wrong_input_for_versions(versions: Path, words: list[str], said: str) -
     assert said in done.stderr or said == "did you mean"
     assert "Traceback" not in done.stderr
     assert files_below(versions / "data") == before
+
+
+DIRTY = [
+    ["Order ID", "Name", "Qty"],
+    ["1", "Ann", "5"],
+    ["2", "Bob", "five"],
+    ["3", "Cy", "N/A"],
+    ["4", "", "-1"],
+]
+
+
+@pytest.fixture
+def orders(tmp_path: Path) -> Path:
+    write_csv(tmp_path / "orders.csv", DIRTY)
+    contract = {
+        "columns": {
+            "id": {"type": "Int64", "source": "Order ID", "nullable": False, "key": True},
+            "name": {"type": "String", "source": "Name", "pii": "name", "nullable": False},
+            "qty": {"type": "Int64", "source": "Qty", "null_values": ["N/A"], "ge": 0},
+        }
+    }
+    (tmp_path / "orders.json").write_text(json.dumps(contract), encoding="utf-8")
+    return tmp_path
+
+
+def test_from_a_proposal_to_a_checked_contract(orders: Path) -> None:
+    done = jobforge(orders, "contract", "infer", "orders.csv", "-t", "orders", "--out", "c.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "apiVersion: v3.1.0" in (orders / "c.yaml").read_text(encoding="utf-8")
+    again = jobforge(orders, "contract", "infer", "orders.csv", "--out", "c.yaml")
+    assert (again.returncode, "is there already" in again.stderr) == (2, True)
+    shown = jobforge(orders, "contract", "infer", "orders.csv", "-f", "python").stdout
+    assert shown.startswith("import polars as pl")
+    found = as_json(jobforge(orders, "contract", "infer", "orders.csv", "--json"))
+    assert found["columns"]["order_id"]["source"] == "Order ID"
+    checked = jobforge(orders, "contract", "check", "orders.csv", "--contract", "c.yaml")
+    assert checked.returncode == 0, checked.stderr
+    assert "4 of 4 records pass c.yaml" in checked.stdout
+    own = as_json(
+        jobforge(orders, "contract", "check", "orders.csv", "--contract", "orders.json", "--json")
+    )
+    assert (own["rows"], own["passed"], own["stopped"]) == (4, 2, None)
+    diff = jobforge(orders, "contract", "diff", "c.yaml", "orders.json").stdout
+    assert "breaking" in diff
+    same = jobforge(orders, "contract", "diff", "c.yaml", "c.yaml").stdout
+    assert same == "no difference\n"
+    schema = jobforge(orders, "contract", "export", "orders.json", "-f", "json-schema").stdout
+    assert json.loads(schema)["required"] == ["id", "name"]
+    assert not (orders / "data").exists()
+
+
+def test_a_contract_that_would_stop_the_batch_is_exit_code_3(orders: Path) -> None:
+    declared = json.loads((orders / "orders.json").read_text(encoding="utf-8"))
+    (orders / "strict.json").write_text(json.dumps({**declared, "max_rejects": 0}))
+    checked = jobforge(orders, "contract", "check", "orders.csv", "--contract", "strict.json")
+    assert checked.returncode == 3
+    assert "a run would stop" in checked.stdout
+    done = jobforge(orders, "run", "orders.csv", "-t", "orders", "--contract", "strict.json")
+    assert done.returncode == 3
+    assert "JF409" in done.stderr
+    assert not list((orders / "data" / "bronze").rglob("*.parquet"))
+
+
+def test_from_reject_to_cure(orders: Path) -> None:
+    ran = as_json(
+        jobforge(orders, "run", "orders.csv", "-t", "orders", "--contract", "orders.json", "--json")
+    )
+    batch = ran["batch_id"]
+    listed = jobforge(orders, "quarantine", "list").stdout
+    assert "cast:qty" in listed
+    assert "not_null:name" in listed
+    shown = jobforge(orders, "quarantine", "show", batch).stdout
+    assert "five" in shown
+    done = jobforge(orders, "quarantine", "export", batch, "--csv", "r.csv", "--show-personal")
+    assert done.stdout == "2 records in r.csv\n"
+    text = (orders / "r.csv").read_text(encoding="utf-8").replace("five", "5")
+    (orders / "r.csv").write_text(text, encoding="utf-8")
+    done = jobforge(orders, "quarantine", "replay", "r.csv", "--batch", batch)
+    assert done.returncode == 0, done.stderr
+    assert f"which cures {batch}" in done.stdout
+    done = jobforge(
+        orders, "quarantine", "waive", batch, "--by", "J. Roy", "--why", "no name", "-l", "silver"
+    )
+    assert done.stdout == "silver: 1 rows waived by J. Roy: no name\n"
+    waterfall = jobforge(orders, "account", batch).stdout
+    assert "rejects of bronze: 1 cured" in waterfall
+    assert "rejects of silver: 1 waived" in waterfall
+    assert as_json(jobforge(orders, "account", batch, "--json"))["source_records"] == 4
+    rules = jobforge(orders, "history", "orders", "--rules").stdout
+    assert "cast:qty" in rules
+    versions = jobforge(orders, "contract", "versions", "orders").stdout
+    assert "3 columns" in versions
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["account", "nothing"], 2, "JF101"),
+        (["quarantine", "show", "0" * 8 + "-0000-0000-0000-" + "0" * 12], 2, "JF107"),
+        (["quarantine", "list", "nothing"], 2, "JF107"),
+        (["contract", "infer", "nothing.csv"], 1, "JF201"),
+        (["contract", "check", "people.csv", "--contract", "nothing.yaml"], 2, "JF103"),
+        (["contract", "versions", "nothing"], 2, "JF107"),
+    ],
+)
+def test_wrong_words_of_the_new_commands(
+    people: Path, words: list[str], code: int, said: str
+) -> None:
+    jobforge(people, "run", "people.csv", "-t", "people")
+    done = jobforge(people, *words)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

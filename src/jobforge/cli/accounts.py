@@ -44,6 +44,8 @@ def what_happened(log: LayerTransitionLog) -> str:
         return "; ".join([*([whole] if whole is not None and not errors else []), *errors])
     account = log.account
     parts = [f"{rows:,} quarantined by {rule}" for rule, rows in account.quarantined.items()]
+    parts += [f"{rows:,} set aside by {step}" for step, rows in account.deduplicated.items()]
+    parts += [f"{rows:,} filtered by {name}" for name, rows in account.filtered.items()]
     parts += [f"{rows:,} left out by {step}" for step, rows in account.dropped.items()]
     if account.aggregated:
         parts.append(f"{account.aggregated:,} aggregated")

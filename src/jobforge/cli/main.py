@@ -11,13 +11,16 @@ import typer
 
 from jobforge._version import __version__
 from jobforge.cli import output
+from jobforge.cli.commands.account import account
 from jobforge.cli.commands.clean import clean
 from jobforge.cli.commands.compact import compact
+from jobforge.cli.commands.contract import contract
 from jobforge.cli.commands.demo import demo
 from jobforge.cli.commands.diff import diff
 from jobforge.cli.commands.erase import erase
 from jobforge.cli.commands.history import history
 from jobforge.cli.commands.ingest import ingest
+from jobforge.cli.commands.quarantine import quarantine
 from jobforge.cli.commands.rollback import rollback
 from jobforge.cli.commands.run import run
 from jobforge.cli.commands.show import show
@@ -39,6 +42,7 @@ for command in (
     history,
     tables,
     show,
+    account,
     diff,
     rollback,
     compact,
@@ -47,6 +51,8 @@ for command in (
     demo,
 ):
     app.command()(command)
+for group in (quarantine, contract):
+    app.add_typer(group)
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer's callback signature

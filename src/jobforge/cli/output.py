@@ -46,6 +46,10 @@ class Output:
         text = json.dumps(_finite(value), ensure_ascii=False, indent=2, default=_plain)
         sys.stdout.write(text + "\n")
 
+    def text(self, text: str) -> None:
+        """Print text as it is, for another program to read."""
+        sys.stdout.write(text)
+
     def line(self, text: str) -> None:
         """Print a line of text as it is."""
         self.console.print(Text(text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,6 +30,15 @@ Options = Annotated[
         "-O",
         help="A reader option, such as delimiter=';' or sheet=2; may be given more than once.",
         metavar="NAME=VALUE",
+    ),
+]
+
+SchemaFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--schema",
+        "--contract",
+        help="The contract: ODCS YAML, JSON Schema, or a dict (rename, cast, null_values, format).",
     ),
 ]
 

@@ -9,17 +9,28 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jobforge.contracts.short import Schema, parse_schema
-from jobforge.errors import InvalidConfigError, InvalidNameError, JobforgeError
+from jobforge.errors import (
+    CastRejectedError,
+    ExpectationError,
+    InvalidConfigError,
+    InvalidNameError,
+    JobforgeError,
+    RejectLimitError,
+)
+from jobforge.pipeline import lineage
 from jobforge.pipeline.config import Layer, Load, Loading, LoadOptions, OnConflict, PipelineConfig
 from jobforge.pipeline.layers import BronzeLayer, GoldLayer, SilverLayer, StagedLayer
 from jobforge.pipeline.layers.referenced import check_tables
 from jobforge.pipeline.layers.staged import Source
 from jobforge.pipeline.provenance import generate_batch_id
+from jobforge.pipeline.rejects.replay import Correction, replay_rejects
 from jobforge.pipeline.results import (
     BronzeResult,
+    ContractCheck,
     GoldResult,
     IngestResult,
     PipelineResult,
+    ReplayResult,
     SilverResult,
 )
 from jobforge.pipeline.steps import Place, Transform, resolve_steps
@@ -281,6 +292,88 @@ class PipelineEngine(TableOperations):
         staged = self.ingest(source_path, table_name, domain, read=read)
         with _naming(staged["batch_id"]):
             return self._promote(staged, schema, silver_transforms, gold_transforms, how)
+
+    def check_contract(
+        self, source_path: Source, schema: Schema, *, read: ReadOptions | None = None
+    ) -> ContractCheck:
+        """Try a contract on a source without touching the data root.
+
+        Args:
+            source_path: As for `ingest`.
+            schema: As for `promote_to_bronze`.
+            read: As for `ingest`.
+
+        Raises:
+            UsageError: The contract is not well formed or does not fit the source.
+            SourceError: The source cannot be read exactly.
+        """
+        contract = parse_schema(schema)
+        with tempfile.TemporaryDirectory(prefix="jobforge-") as folder:
+            trial = PipelineEngine(PipelineConfig(Path(folder)), clock=self._clock)
+            staged = trial.ingest(source_path, "trial", read=read)
+            stopped = None
+            try:
+                bronze = trial.promote_to_bronze(staged["staged_path"], contract)
+                trial.promote_to_silver(bronze["bronze_path"])
+            except (CastRejectedError, RejectLimitError, ExpectationError) as error:
+                stopped = str(error.message)
+            record = lineage.known(trial.config, staged["batch_id"])
+            return {
+                "rows": staged["log"].row_count_out or 0,
+                "passed": 0 if stopped else record.transitions[-1].row_count_out or 0,
+                "rules": [count for log in record.transitions for count in log.rules],
+                "rejects": trial.reject_rows(staged["batch_id"]),
+                "stopped": stopped,
+            }
+
+    def replay_rejects(
+        self,
+        source_path: Path | str,
+        batch_id: str,
+        schema: Schema | None = None,
+        silver_transforms: Sequence[Transform] | None = None,
+        gold_transforms: Sequence[Transform] | None = None,
+        *,
+        read: ReadOptions | None = None,
+    ) -> ReplayResult:
+        """Bring corrected rejects in: a batch of their own that names the one it cures.
+
+        Its rows are appended to the layers that the batch reached. The account
+        of that batch then shows the records that arrived as cured.
+
+        Args:
+            source_path: A corrected file that `export_rejects` wrote.
+            batch_id: The batch whose rejects it corrects.
+            schema: As for `promote_to_bronze`; that of the batch unless given.
+            silver_transforms: The steps of silver, where the batch had some.
+            gold_transforms: The steps of gold, where the batch had some.
+            read: As for `ingest`.
+
+        Raises:
+            UsageError: The file does not say which records it corrects, one of
+                them is not open, a value is masked, steps are missing, or
+                another batch took the place of that one. Nothing is written.
+            JobforgeError: As the four methods do.
+        """
+        correction = Correction(
+            source_path,
+            batch_id,
+            parse_schema(schema) if schema is not None else None,
+            silver_transforms,
+            gold_transforms,
+            read,
+        )
+        for layer, transforms in ((Layer.SILVER, silver_transforms), (Layer.GOLD, gold_transforms)):
+            place = Place(layer, str(source_path))
+            check_tables(self.config, resolve_steps(transforms, place), place)
+        outcomes = replay_rejects(self.config, correction, self._clock)
+        logs = [outcome.log for outcome in outcomes.values()]
+        return {
+            "batch_id": logs[0].batch_id,
+            "cures": batch_id,
+            "paths": {layer: outcome.path for layer, outcome in outcomes.items()},
+            "logs": logs,
+        }
 
     def _promote(
         self,

@@ -47,6 +47,12 @@ class Footer(Record):
     jobforge_version: str
     polars_version: str
 
+    @property
+    def discreet(self) -> bool:
+        """Whether the contract classes a column as personal data."""
+        columns = (self.contract or {}).get("columns", {})
+        return any(isinstance(said, dict) and said.get("pii") for said in columns.values())
+
     def metadata(self) -> dict[str, str]:
         """The footer as Parquet key-value metadata."""
         return {KEY: self.model_dump_json()}

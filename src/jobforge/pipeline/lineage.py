@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from jobforge.errors import InvalidNameError
+from jobforge.errors import InvalidNameError, TableNotFoundError
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.models import BatchRecord, LayerTransitionLog, SourceInfo
-from jobforge.pipeline.records import parse_record, read_record
+from jobforge.pipeline.records import RECORD_FORMAT, parse_record, read_record
 from jobforge.storage.rewrite import rewrite
 
 _BATCH_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -43,6 +43,7 @@ def record_log(
     log: LayerTransitionLog,
     sources: tuple[SourceInfo, ...] = (),
     plan: Callable[[BatchRecord], tuple[str, ...]] | None = None,
+    cures: str | None = None,
 ) -> LayerTransitionLog:
     """Put a transition into the record of its batch, in place of what it said before.
 
@@ -55,6 +56,7 @@ def record_log(
         sources: The source files, where they are known.
         plan: Gives the names of the files that it will write, which no other
             transition of the batch may use; asked under the lock.
+        cures: The batch whose rejects this one brings in, corrected.
 
     Returns:
         The log as it is recorded.
@@ -73,7 +75,11 @@ def record_log(
             parse_record(path, data, BatchRecord)
             if data is not None
             else BatchRecord(
-                batch_id=log.batch_id, table=log.table, domain=log.domain, created_at=log.started_at
+                batch_id=log.batch_id,
+                table=log.table,
+                domain=log.domain,
+                created_at=log.started_at,
+                cures=cures,
             )
         )
         if (record.table, record.domain) != (log.table, log.domain):
@@ -89,6 +95,46 @@ def record_log(
 
     rewrite(path, change)
     return recorded
+
+
+def amend(
+    config: PipelineConfig, batch_id: str, change: Callable[[BatchRecord], BatchRecord]
+) -> None:
+    """Change the record of a batch, under its lock.
+
+    Raises:
+        TableNotFoundError: There is no such batch.
+        RecordError: The record is damaged, or a newer jobforge wrote it.
+    """
+    path = record_path(config, batch_id)
+
+    def rewritten(data: bytes | None) -> bytes:
+        if data is None:
+            raise unknown_batch(batch_id)
+        record = change(parse_record(path, data, BatchRecord))
+        return record.model_copy(update={"format_version": RECORD_FORMAT}).as_json()
+
+    rewrite(path, rewritten)
+
+
+def known(config: PipelineConfig, batch_id: str) -> BatchRecord:
+    """The record of a batch.
+
+    Raises:
+        TableNotFoundError: There is no such batch.
+        RecordError: The record is damaged, or a newer jobforge wrote it.
+    """
+    record = load(config, batch_id)
+    if record is None:
+        raise unknown_batch(batch_id)
+    return record
+
+
+def unknown_batch(batch_id: str) -> TableNotFoundError:
+    """The error for a batch that the data root does not know."""
+    return TableNotFoundError(
+        f"there is no batch {batch_id}", hint="`jobforge history` lists the batches"
+    )
 
 
 def load(config: PipelineConfig, batch_id: str) -> BatchRecord | None:

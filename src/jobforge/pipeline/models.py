@@ -22,6 +22,9 @@ from jobforge.quality.rules import RuleCount
 # Polars lists some of the values that it could not convert; records keep none.
 _VALUES = re.compile(r"( out of \d+ values): \[.*", re.DOTALL)
 
+WITHHELD = "(its text is withheld: the contract has personal columns)"
+"""Stands for the text of a foreign error that may hold a value of a personal column."""
+
 SourceLayer = Literal["source", "staged", "bronze", "silver", "gold"]
 """Where the rows of a transition come from; its own layer, where it only makes a version of it."""
 
@@ -227,6 +230,30 @@ class LayerTransitionLog(Record):
         return (*(file for file in files if file is not None), *(ref.file for ref in refs))
 
 
+class RecordRef(Record):
+    """One record of a source file of the batch."""
+
+    source_file: str
+    source_row: int = Field(ge=1)
+    """1-based record number in the file."""
+
+
+class Waiver(Record):
+    """Rejected rows that somebody decided to leave out for good."""
+
+    waived_at: AwareDatetime
+    by: str
+    """Who answers for it."""
+    why: str
+    layer: Layer
+    """The layer that rejected them."""
+    quarantine_file: str
+    """Where they are, relative to the data root; they stay there."""
+    rows: NonNegativeInt
+    records: tuple[RecordRef, ...] | None = None
+    """Which; null for every row of the file that was open then."""
+
+
 class BatchRecord(Record):
     """All transitions of one batch, in order, failures included."""
 
@@ -238,6 +265,9 @@ class BatchRecord(Record):
     """First ingest time of the batch."""
     sources: tuple[SourceInfo, ...] = ()
     transitions: tuple[LayerTransitionLog, ...] = ()
+    cures: str | None = None
+    """The batch whose rejected records this one brings in, corrected."""
+    waivers: tuple[Waiver, ...] = ()
 
     @property
     def status(self) -> TransitionStatus:

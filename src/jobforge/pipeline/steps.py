@@ -18,7 +18,7 @@ from jobforge.errors import (
 )
 from jobforge.pipeline.config import Layer
 from jobforge.pipeline.fingerprint import fingerprint, plain_name
-from jobforge.pipeline.models import TransformRef
+from jobforge.pipeline.models import WITHHELD, TransformRef
 from jobforge.quality.declared import DeclaredStep
 
 Transform = Callable[[pl.LazyFrame], pl.LazyFrame | pl.DataFrame]
@@ -45,6 +45,8 @@ class Place:
 
     layer: Layer
     table: str
+    discreet: bool = False
+    """Whether error texts that may hold personal values are withheld."""
 
 
 def resolve_steps(transforms: Sequence[Transform] | None, place: Place) -> tuple[Step, ...]:
@@ -163,6 +165,8 @@ def step_error(
         asked = _quoted(first)
         first = f"there is no column {asked!r}" if asked else first
         hint = nearest(asked or first, frame.collect_schema().names())
+    elif place.discreet:
+        first = WITHHELD
     return TransformError(
         f"the transform {step.name!r} failed: {type(error).__name__}: {first}",
         hint=hint,

@@ -33,6 +33,7 @@ from jobforge.errors import (
 from jobforge.pipeline import events, lineage, recovery
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.models import (
+    WITHHELD,
     BatchRecord,
     ContractRef,
     ErrorRecord,
@@ -74,6 +75,9 @@ class Move:
     inputs: tuple[InputRef, ...] = ()
     transforms: tuple[TransformRef, ...] = ()
     contract: ContractRef | None = None
+    cures: str | None = None
+    discreet: bool = False
+    """Whether error texts that may hold personal values are withheld."""
     of_version: int | None = None
 
 
@@ -162,7 +166,7 @@ class Transition:
                 raise
             except Exception as error:
                 # Nothing but errors of ours reaches a user; what was raised stays as the cause.
-                wrapped = _unexpected(error)
+                wrapped = _unexpected(error, discreet=self.move.discreet)
                 self._failed(error, wrapped)
                 raise wrapped from error
             except BaseException as error:
@@ -247,7 +251,7 @@ class Transition:
         self.log = self.log.model_copy(update=values)
 
     def _save(self, plan: Callable[[BatchRecord], tuple[str, ...]] | None = None) -> None:
-        self.log = lineage.record_log(self.config, self.log, self._sources, plan)
+        self.log = lineage.record_log(self.config, self.log, self._sources, plan, self.move.cures)
 
     def _names(self, record: BatchRecord) -> tuple[str, ...]:
         """Names for the file of the transition, its rejects and its edges."""
@@ -301,8 +305,8 @@ def _worker() -> Worker:
     return Worker(host=socket.gethostname(), pid=pid, started_at=_process_start(pid))
 
 
-def _unexpected(error: Exception) -> TransitionError:
-    first = (str(error).splitlines() or [""])[0]
+def _unexpected(error: Exception, *, discreet: bool) -> TransitionError:
+    first = WITHHELD if discreet else (str(error).splitlines() or [""])[0]
     return TransitionError(
         f"unexpected {type(error).__name__}: {first}",
         hint="this is likely a defect of jobforge: keep the input and report it",

@@ -15,6 +15,7 @@ from jobforge.pipeline.adoption import newest_version
 from jobforge.pipeline.config import Layer
 from jobforge.pipeline.footer import Footer
 from jobforge.pipeline.models import (
+    WITHHELD,
     ColumnMetadata,
     LayerState,
     LayerTransitionLog,
@@ -345,6 +346,8 @@ def _translate(work: Work, error: BaseException) -> JobforgeError:
         return located
     first = (str(error).splitlines() or [type(error).__name__])[0]
     words = first.lower()
+    if work.footer.discreet and not isinstance(error, OSError):
+        first = WITHHELD
     if isinstance(error, OSError) or any(said in words for said in _REFUSED):
         return WriteError(
             f"the layer file could not be written: {first}",

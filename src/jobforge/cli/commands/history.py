@@ -22,11 +22,17 @@ Layer = Annotated[
 ]
 
 
+Rules = Annotated[
+    bool, typer.Option("--rules", help="Show how many rows failed each rule, batch by batch.")
+]
+
+
 def history(
     table: TableArgument = None,
     layer: Layer = None,
     data_root: parameters.DataRoot = parameters.DEFAULT_ROOT,
     *,
+    rules: Rules = False,
     as_json: parameters.AsJson = False,
 ) -> None:
     """List the batches, oldest first, with every transition; or the versions of a layer.
@@ -36,6 +42,9 @@ def history(
     out = output.choose(as_json=as_json)
     if layer is not None:
         _versions(out, table, layer, data_root)
+        return
+    if rules:
+        _rules(out, table, data_root)
         return
     from jobforge.cli.accounts import what_happened
     from jobforge.pipeline import query
@@ -68,6 +77,30 @@ def history(
         "what happened",
         "started",
     )
+    out.table("", columns, rows)
+
+
+def _rules(out: output.Output, table: str | None, data_root: str) -> None:
+    """Print the quality history; a rule that fails more than it used to is marked."""
+    found = jobforge.PipelineEngine(output.config(data_root)).rule_history(table)
+    if out.as_json:
+        out.record([{**entry.model_dump(mode="json"), "share": entry.share} for entry in found])
+        return
+    rows = [
+        (
+            entry.rule,
+            f"{entry.domain}/{entry.table}",
+            str(entry.layer),
+            f"{entry.started_at:%Y-%m-%d %H:%M:%S}Z",
+            entry.failed,
+            entry.judged,
+            f"{entry.share:.2%}",
+            "more than before" if entry.more else "",
+            entry.batch_id,
+        )
+        for entry in found
+    ]
+    columns = ("rule", "table", "layer", "when", "failed", "judged", "share", "", "batch")
     out.table("", columns, rows)
 
 

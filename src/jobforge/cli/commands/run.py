@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 import jobforge
 from jobforge.cli import output, parameters
-from jobforge.errors import InvalidSchemaError
-
-SchemaFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--schema", help="JSON file with the bronze schema: rename, cast, null_values, format."
-    ),
-]
 
 LoadOption = Annotated[
     str,
@@ -40,7 +30,7 @@ def run(
     table: parameters.TableName,
     domain: parameters.Domain = "default",
     data_root: parameters.DataRoot = parameters.DEFAULT_ROOT,
-    schema: SchemaFile = None,
+    schema: parameters.SchemaFile = None,
     file_format: parameters.Format = None,
     options: parameters.Options = None,
     load: LoadOption = "replace",
@@ -56,7 +46,7 @@ def run(
     from jobforge.cli.progress import progress_bar
     from jobforge.readers.parse import parse_options
 
-    declared = _schema(schema)
+    declared = jobforge.Contract.read(schema) if schema is not None else None
     read = parse_options(files, file_format, options or [])
     config = output.config(data_root)
     with progress_bar() as progress:
@@ -74,32 +64,3 @@ def run(
     show_logs(
         out, f"{domain}/{table}, batch {result['batch_id']}", result["logs"], config.data_root
     )
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose keys are all different; JSON readers keep the last of two in silence."""
-    for number, (key, _) in enumerate(pairs):
-        if key in (other for other, _ in pairs[:number]):
-            raise InvalidSchemaError(
-                f"the schema file names {key!r} twice", hint="name each key once"
-            )
-    return dict(pairs)
-
-
-def _schema(path: Path | None) -> dict[str, Any] | None:
-    if path is None:
-        return None
-    hint = 'a schema file holds {"rename": {...}, "cast": {...}}'
-    try:
-        declared = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
-    except json.JSONDecodeError as error:
-        raise InvalidSchemaError(
-            f"{path} is not JSON: {error.msg}", hint=hint, line=error.lineno, column=error.colno
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidSchemaError(
-            f"the schema file {path} cannot be read: {error}", hint=hint
-        ) from error
-    if not isinstance(declared, dict):
-        raise InvalidSchemaError(f"{path} holds no JSON object", hint=hint)
-    return declared

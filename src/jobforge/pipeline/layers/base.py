@@ -90,6 +90,7 @@ class LayerBase:
             contract=None
             if contract is None
             else ContractRef(version=contract.version, sha256=contract.sha256),
+            discreet=footer.discreet or bool(contract and contract.personal),
         )
         return Transition(config, move, self._clock)
 
@@ -131,7 +132,8 @@ class StepLayer(LayerBase, ABC):
         steps = resolve_steps(transforms, Place(self.name, opened.footer.table))
         references = tuple(step.reference for step in steps)
         loading = loading or Loading()
-        steps, referenced = with_keys(config, steps, Place(self.name, opened.footer.table))
+        place = Place(self.name, opened.footer.table, discreet=opened.footer.discreet)
+        steps, referenced = with_keys(config, steps, place)
         contract = contract_of(opened) if self.name is Layer.SILVER else None
         transition = self._transition(config, opened, loading, references, referenced, contract)
 

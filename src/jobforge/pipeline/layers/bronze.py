@@ -74,18 +74,32 @@ class BronzeLayer(LayerBase):
         config: PipelineConfig,
         schema: Schema | None = None,
         loading: Loading | None = None,
+        ignore: tuple[str, ...] = (),
     ) -> Outcome:
-        """`process`, with the log of the transition in the result."""
+        """`process`, with the log of the transition in the result.
+
+        Columns of the names in `ignore` are no part of the source.
+        """
         opened = self._open(staged_path, Layer.STAGED)
         loading = loading or Loading()
         transition = self._transition(config, opened, loading, contract=_well_formed(schema))
         how = self._joining(transition, loading)
-        return carry_out(transition, lambda _: self._work(opened, schema, transition), how)
 
-    def _work(self, opened: LayerFile, schema: Schema | None, transition: Transition) -> Work:
+        def plan(_: Path) -> Work:
+            return self._work(opened, schema, transition, ignore)
+
+        return carry_out(transition, plan, how)
+
+    def _work(
+        self,
+        opened: LayerFile,
+        schema: Schema | None,
+        transition: Transition,
+        ignore: tuple[str, ...],
+    ) -> Work:
         contract = parse_schema(schema)
         types = opened.frame.collect_schema()
-        names = data_columns(types.names())
+        names = [name for name in data_columns(types.names()) if name not in ignore]
         originals = contract.bind(names)
         places = {
             name: free_name(f"__cast_{name}", types)

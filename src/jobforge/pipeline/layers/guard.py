@@ -88,7 +88,7 @@ class Guard:
         promised: Promised | None = None,
     ) -> None:
         self.opened = opened
-        self.place = Place(layer, opened.footer.table)
+        self.place = Place(layer, opened.footer.table, discreet=opened.footer.discreet)
         self.at = at
         self.files = [source.name for source in opened.footer.sources]
         many = len(self.files) > 1

@@ -81,6 +81,7 @@ class StagedLayer(LayerBase):
         batch_id: str | None = None,
         read: ReadOptions | None = None,
         progress: Progress = no_progress,
+        cures: str | None = None,
     ) -> Outcome:
         """`ingest`, with the log of the transition in the result."""
         check_name("table", table_name)
@@ -96,6 +97,7 @@ class StagedLayer(LayerBase):
             target_layer=self.name,
             source_files=found.names if found else (str(source_path),),
             operation=Operation.INGEST,
+            cures=cures,
         )
         transition = Transition(config, move, self._clock)
 

@@ -1,0 +1,1 @@
+"""Rejected rows: looked at, handed out, brought back in corrected, or waived."""

@@ -1,0 +1,127 @@
+"""Rejected rows that somebody decides to leave out for good."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jobforge.errors import InvalidOptionError, RecordNotFoundError
+from jobforge.pipeline import lineage
+from jobforge.pipeline.config import Layer, PipelineConfig
+from jobforge.pipeline.models import BatchRecord, RecordRef, Waiver
+from jobforge.pipeline.provenance import SOURCE_FILE, SOURCE_ROW
+from jobforge.pipeline.rejects.state import (
+    RejectFile,
+    RejectState,
+    need_identity,
+    reject_files,
+    states,
+)
+from jobforge.pipeline.transition import Clock
+
+
+def waive_rejects(
+    config: PipelineConfig,
+    batch_id: str,
+    by: str,
+    why: str,
+    clock: Clock,
+    layer: Layer | None = None,
+    records: Sequence[int] | None = None,
+    source_file: str | None = None,
+) -> list[Waiver]:
+    """Decide that rejected rows stay out: the record of the batch says who and why.
+
+    The rows stay in quarantine; they no longer count as open.
+
+    Args:
+        config: Where the data root is.
+        batch_id: The batch.
+        by: Who answers for it.
+        why: The reason; put no personal data in it.
+        clock: Gives the time in UTC.
+        layer: The layer that rejected them; every one unless given.
+        records: `_source_row` of the rows; every open row unless given.
+        source_file: `_source_file` of the rows, where the batch has several.
+
+    Returns:
+        A waiver for each layer that has such rows.
+
+    Raises:
+        InvalidOptionError: `by` or `why` says nothing, or the rows have no numbers.
+        RecordNotFoundError: No such row is open; nothing is waived.
+        TableNotFoundError: There is no such batch.
+    """
+    said: tuple[tuple[str, object], ...] = (("by", by), ("why", why))
+    for option, text in said:
+        if not isinstance(text, str) or not text.strip():
+            raise InvalidOptionError(
+                f"{option} is {text!r}", hint="say who answers for it, and why"
+            )
+    _check_records(records)
+    made: list[Waiver] = []
+
+    def change(record: BatchRecord) -> BatchRecord:
+        made.clear()
+        for file in reject_files(config, record, layer):
+            waiver = _waiver(config, file, by, why, clock, records, source_file)
+            made.extend([waiver] if waiver is not None else [])
+        missing = set(records or ()) - {r.source_row for w in made for r in w.records or ()}
+        if not made or missing:
+            what = f"record {min(missing)}" if missing else "no rejected record"
+            raise RecordNotFoundError(
+                f"{what} of batch {batch_id} is {'not ' if missing else ''}open",
+                hint="nothing was waived; `jobforge quarantine list` says how they stand",
+            )
+        return record.model_copy(update={"waivers": (*record.waivers, *made)})
+
+    lineage.amend(config, batch_id, change)
+    return made
+
+
+def _check_records(records: object) -> None:
+    whole = isinstance(records, (list, tuple)) and all(
+        isinstance(row, int) and not isinstance(row, bool) and row > 0 for row in records
+    )
+    if records is not None and (not whole or not records):
+        raise InvalidOptionError(f"records is {records!r}", hint="use numbers from 1")
+
+
+def _waiver(
+    config: PipelineConfig,
+    file: RejectFile,
+    by: str,
+    why: str,
+    clock: Clock,
+    records: Sequence[int] | None,
+    source_file: str | None,
+) -> Waiver | None:
+    """The waiver for one file; None where none of the rows is open in it."""
+    rows = states(config, file)
+    rows = rows.filter(rows["state"] == RejectState.OPEN)
+    refs = None
+    if records is not None or source_file is not None:
+        need_identity(file)
+        if records is not None:
+            rows = rows.filter(rows[SOURCE_ROW].is_in(list(records)))
+        if source_file is not None:
+            rows = rows.filter(rows[SOURCE_FILE] == source_file)
+        refs = tuple(
+            RecordRef(source_file=name, source_row=number)
+            for name, number in rows.select(SOURCE_FILE, SOURCE_ROW).iter_rows()
+        )
+        if records is not None and len({ref.source_row for ref in refs}) < len(refs):
+            raise InvalidOptionError(
+                "several source files have a record of that number",
+                hint="nothing was waived; say which: source_file=...",
+            )
+    if not rows.height:
+        return None
+    return Waiver(
+        waived_at=clock(),
+        by=by,
+        why=why,
+        layer=file.log.target_layer,
+        quarantine_file=str(file.log.quarantine_file),
+        rows=rows.height,
+        records=refs,
+    )
