@@ -20,7 +20,9 @@ from jobforge.storage.rewrite import rewrite
 
 
 def columns_of(
-    schema: pl.Schema, source_columns: dict[str, tuple[str, ...]]
+    schema: pl.Schema,
+    source_columns: dict[str, tuple[str, ...]],
+    nulls: dict[str, int] | None = None,
 ) -> tuple[ColumnMetadata, ...]:
     """What the catalog says of the columns of a file.
 
@@ -28,6 +30,7 @@ def columns_of(
         schema: Its columns.
         source_columns: For each column, the columns of the layer before it
             that it is known to come from.
+        nulls: Nulls of each column among the rows that were written last.
     """
     return tuple(
         ColumnMetadata(
@@ -35,6 +38,7 @@ def columns_of(
             data_type=str(dtype),
             position=position,
             source_columns=source_columns.get(name, ()),
+            null_count=(nulls or {}).get(name),
         )
         for position, (name, dtype) in enumerate(schema.items())
     )

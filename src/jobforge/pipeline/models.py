@@ -312,7 +312,9 @@ class ColumnMetadata(Record):
     glossary_term: str | None = None
     pii_class: str | None = None
     null_count: NonNegativeInt | None = None
+    """Among the rows that were written last; null where they were not counted."""
     minimum: str | None = None
+    """Not recorded: a value in the catalog could not be erased. See `jobforge.pipeline.profile`."""
     maximum: str | None = None
 
 

@@ -19,7 +19,7 @@ from jobforge.errors import (
 from jobforge.pipeline import lineage
 from jobforge.pipeline.adoption import known_store
 from jobforge.pipeline.config import Layer, PipelineConfig
-from jobforge.pipeline.footer import open_layer_file
+from jobforge.pipeline.footer import LayerFile, open_layer_file, read_footer
 from jobforge.pipeline.models import LayerState, TableMetadata
 from jobforge.pipeline.query import find_layer, versioned
 from jobforge.pipeline.versions import table_store
@@ -127,6 +127,8 @@ class Seen:
     """Null for staged, which has no versions."""
     rows: int
     frame: pl.LazyFrame
+    contract: dict[str, object] | None = None
+    """What its newest file says of its contract."""
 
 
 def look(
@@ -162,13 +164,16 @@ def look(
                 f"{wanted} of {found.domain}/{found.table} has no versions yet",
                 hint="an older jobforge wrote it; the next promote makes versions",
             )
-        return Seen(found.table, found.domain, wanted, None, state.rows, _file(config, state))
+        opened = _file(config, state)
+        contract = opened.footer.contract
+        return Seen(found.table, found.domain, wanted, None, state.rows, opened.frame, contract)
     asked = check_version(version) if version is not None else None
     store = known_store(config, wanted, found.domain, found.table, asked)
     made = store.version(_number(store.commits, asked, as_of))
     frame = open_version(config, found, wanted, made)
     rows = sum(file.rows for file in made.files)
-    return Seen(found.table, found.domain, wanted, made.number, rows, frame)
+    contract = read_footer(store.folder / made.files[-1].name).contract if made.files else None
+    return Seen(found.table, found.domain, wanted, made.number, rows, frame, contract)
 
 
 def first_rows(frame: pl.LazyFrame, rows: int) -> pl.DataFrame:
@@ -186,9 +191,9 @@ def first_rows(frame: pl.LazyFrame, rows: int) -> pl.DataFrame:
         ) from error
 
 
-def _file(config: PipelineConfig, state: LayerState) -> pl.LazyFrame:
+def _file(config: PipelineConfig, state: LayerState) -> LayerFile:
     try:
-        return open_layer_file(config.data_root / Path(state.file), state.layer).frame
+        return open_layer_file(config.data_root / Path(state.file), state.layer)
     except NotAJobforgeFileError as error:
         raise TableDamagedError(
             error.message, hint="restore it from a backup; other batches still open"

@@ -18,6 +18,7 @@ from jobforge.pipeline.maintenance.erase import erase
 from jobforge.pipeline.maintenance.rollback import rollback
 from jobforge.pipeline.maintenance.source_records import SourceRecord
 from jobforge.pipeline.models import LayerTransitionLog, Waiver
+from jobforge.pipeline.profile import ColumnProfile, profile
 from jobforge.pipeline.quality_history import RuleRun, rule_history
 from jobforge.pipeline.reads import TableVersion
 from jobforge.pipeline.rejects.export import export_rejects
@@ -177,6 +178,29 @@ class TableOperations:
             RecordError: A record cannot be read.
         """
         return rule_history(self.config, table)
+
+    def profile(
+        self,
+        table: str,
+        layer: Layer | str | None = None,
+        version: int | None = None,
+        *,
+        personal: bool = False,
+    ) -> list[ColumnProfile]:
+        """Nulls, different values, least, greatest and quartiles of each column of a version.
+
+        Args:
+            table: `table` or `domain/table`.
+            layer: The highest that the table has unless given.
+            version: Number of a version; the newest unless given.
+            personal: Whether to give the values of personal columns.
+
+        Raises:
+            TableNotFoundError: There is no such table, or it never reached the layer.
+            VersionNotFoundError: There is no such version.
+            TableDamagedError: A file is missing or altered.
+        """
+        return profile(self.config, table, layer, version, personal=personal)
 
     def account(self, batch_id: str) -> BatchAccount:
         """Where every record of a batch went, from its source to its last layer.

@@ -43,6 +43,8 @@ class Written:
     probes: list[pl.DataFrame]
     filtered: pl.LazyFrame | None = None
     """Source records that a declared filter left out, in a scratch file."""
+    nulls: dict[str, int] = field(default_factory=dict)
+    """Nulls of each column, where they were counted in the pass."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class Work:
         source_columns: Column lineage, where it is known exactly.
         least_bytes: What writing will take at least, as far as one can tell.
         published: Called when the rows are visible and catalogued.
+        count_nulls: Whether to count the nulls of each column in the same pass.
     """
 
     frame: pl.LazyFrame
@@ -97,6 +100,7 @@ class Work:
     source_columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
     least_bytes: int = 0
     published: Callable[[LayerTransitionLog], None] | None = None
+    count_nulls: bool = True
 
 
 def carry_out(
@@ -169,7 +173,8 @@ def _publish(
         table_version=version.number if version else None,
         left_out=version.commit.left_out if version else {},
     )
-    state = layer_state(transition, file, version, catalog.columns_of(schema, work.source_columns))
+    columns = catalog.columns_of(schema, work.source_columns, written.nulls)
+    state = layer_state(transition, file, version, columns)
     catalog.update(config, transition.log, state)
     if work.published is not None:
         work.published(transition.log)
@@ -298,21 +303,27 @@ def _write(
         rejects = publication.reserve(rejected)
         sinks.append(_sink(work.rejects, rejects, metadata))
     temp = publication.reserve(target)
-    sinks.append(_sink(work.frame, temp, metadata))
+    frame, nulls = work.frame, []
+    if work.count_nulls:
+        frame = work.frame.cache()
+        nulls = [frame.select(pl.all().null_count())]
+    sinks.append(_sink(frame, temp, metadata))
     filtered = None
     if work.filtered is not None:
         filtered = scratch / "filtered.parquet"
         make_folder(scratch)
         sinks.append(_sink(work.filtered, filtered, metadata))
     try:
-        results = pl.collect_all([*sinks, *work.probes], engine="streaming")
+        results = pl.collect_all([*sinks, *work.probes, *nulls], engine="streaming")
     except JobforgeError:
         raise
     except (Exception, pl.exceptions.PanicException) as error:
         raise _translate(work, error) from error
     rows = int(pl.scan_parquet(temp, glob=False).select(pl.len()).collect().item())
     left = pl.scan_parquet(filtered, glob=False) if filtered is not None else None
-    return Written(temp, rows, rejects, results[len(sinks) :], left)
+    probes = results[len(sinks) : len(sinks) + len(work.probes)]
+    counted = results[-1].row(0, named=True) if nulls else {}
+    return Written(temp, rows, rejects, probes, left, counted)
 
 
 def _checked_schema(work: Work, written: Written) -> pl.Schema:

@@ -144,6 +144,7 @@ class StagedLayer(LayerBase):
             judge,
             rejects=staging.rejects,
             sources=sources,
+            count_nulls=False,
             least_bytes=sum(info.size_bytes for info in staging.infos) // _MOST_SHRUNK,
         )
 

@@ -96,14 +96,11 @@ def reject_rows(
 
 def may_be_shown(file: RejectFile) -> set[str] | None:
     """The rules whose values are of no personal column; None where all are."""
-    if not file.footer.discreet or file.footer.contract is None:
+    declared = file.footer.contract
+    shown = Contract.from_dict(declared).shown if declared is not None else None
+    if shown is None:
         return None
-    contract = Contract.from_dict(file.footer.contract)
-    # A column that a function made may hold what a personal one held: only what the
-    # contract knows, and does not class, is shown.
-    plain = {name for name in contract.columns if name not in contract.personal}
-    known = plain | {contract.source_of(name) for name in plain}
-    return {count.rule for count in file.log.rules if known.issuperset(count.columns)}
+    return {count.rule for count in file.log.rules if shown.issuperset(count.columns)}
 
 
 def _summary(config: PipelineConfig, file: RejectFile) -> RejectSummary:
