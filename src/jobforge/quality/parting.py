@@ -117,7 +117,7 @@ def _both(first: pl.Expr | None, second: pl.Expr) -> pl.Expr:
 
 
 def _count(flag: pl.Expr | None) -> pl.Expr:
-    return (pl.len() if flag is None else flag.cast(pl.UInt32).sum()).cast(pl.Int64)
+    return (pl.len() if flag is None else flag.sum()).cast(pl.Int64)
 
 
 def _with_reasons(
