@@ -233,6 +233,7 @@ def test_nothing_but_the_four_files_and_the_records_is_left(
             ),
             f"catalog/lineage/{batch}.json",
             "catalog/root.json",
+            "catalog/schemas/hr/people.json",
             "catalog/tables/hr/people.json",
         ]
     )

@@ -472,6 +472,10 @@ def test_files_are_put_on_the_disk_before_they_get_their_name(
         ("folder", "bronze/default/t/_delta_log"),
         ("file", "t.json"),
         ("folder", "catalog/tables/default"),
+        ("folder", "catalog"),  # for the new folder of the schemas
+        ("folder", "catalog/schemas"),
+        ("file", "t.json"),
+        ("folder", "catalog/schemas/default"),
         ("file", f"{batch}.json"),
         ("folder", "catalog/lineage"),
     ]

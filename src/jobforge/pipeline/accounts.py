@@ -91,17 +91,18 @@ def account(config: PipelineConfig, batch_id: str) -> BatchAccount:
     check_root(config)
     record = lineage.known(config, batch_id)
     moves = last_moves(record)
-    files = {file.log.transition_id: file for file in reject_files(config, record)}
+    correcting = [r for r in lineage.all_records(config) if r.cures == batch_id]
+    rejects = reject_files(config, record, known=correcting)
+    files = {file.log.transition_id: file for file in rejects}
     layers = []
     for log in _chain(record, moves):
         file = files.get(log.transition_id)
-        rejects = {}
+        standing = {}
         if file is not None:
             counted = states(config, file).group_by("state").len().sort("state")
-            rejects = {RejectState(name): rows for name, rows in counted.iter_rows()}
-        layers.append(_layer(log, rejects))
+            standing = {RejectState(name): rows for name, rows in counted.iter_rows()}
+        layers.append(_layer(log, standing))
     _check(layers)
-    others = (r for r in lineage.all_records(config) if r.cures == batch_id)
     return BatchAccount(
         batch_id=batch_id,
         table=record.table,
@@ -109,7 +110,7 @@ def account(config: PipelineConfig, batch_id: str) -> BatchAccount:
         source_records=layers[0].rows_in if layers else 0,
         layers=tuple(layers),
         cures=record.cures,
-        cured_by=tuple(r.batch_id for r in others),
+        cured_by=tuple(r.batch_id for r in correcting),
     )
 
 

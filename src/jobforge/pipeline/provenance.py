@@ -21,6 +21,9 @@ PROVENANCE_DTYPES: dict[str, pl.DataType] = {
 }
 """Name and type of each provenance column, in the order in which they end a table."""
 
+REJECTED_COLUMNS = ("_rejected_batch", "_rejected_file", "_rejected_row", "_rejected_reasons")
+"""Columns by which a corrected row says which rejected record it corrects, and what was wrong."""
+
 PROVENANCE = cs.by_name(*PROVENANCE_DTYPES, require_all=False)
 """A Polars selector of the provenance columns, for a `select` that keeps a row traceable:
 `lf.select("id", "name", jobforge.PROVENANCE)`."""
@@ -83,6 +86,11 @@ def _instant(at: datetime) -> pl.Expr:
 def data_columns(names: list[str]) -> list[str]:
     """The names that are no provenance columns, in order."""
     return [name for name in names if name not in PROVENANCE_DTYPES]
+
+
+def source_columns(names: list[str]) -> list[str]:
+    """The names that are columns of the source: no provenance, and nothing that an export added."""
+    return [name for name in data_columns(names) if name not in REJECTED_COLUMNS]
 
 
 def provenance_last(df: pl.LazyFrame, names: list[str]) -> pl.LazyFrame:

@@ -15,15 +15,16 @@ from datetime import datetime
 from pathlib import Path
 
 from jobforge.errors import AbandonedError
-from jobforge.pipeline import catalog, events, lineage
+from jobforge.pipeline import catalog, events, lineage, schemas
 from jobforge.pipeline.config import Layer, PipelineConfig
-from jobforge.pipeline.footer import open_layer_file
+from jobforge.pipeline.footer import Footer, open_layer_file
 from jobforge.pipeline.models import (
     ErrorRecord,
     LayerState,
     LayerTransitionLog,
     TransitionStatus,
 )
+from jobforge.pipeline.provenance import source_columns
 from jobforge.pipeline.versions import table_folder, table_store
 from jobforge.storage.debris import Marker, scratch_path, sweep, take_over
 from jobforge.storage.delta.log import LOG
@@ -257,6 +258,18 @@ def _catalogue(config: PipelineConfig, log: LayerTransitionLog) -> None:
         columns=catalog.columns_of(opened.frame.collect_schema(), {}),
     )
     catalog.update(config, log, state, late=True)
+    if log.target_layer is Layer.BRONZE and log.inputs:
+        _record_schema(config, log, opened.footer)
+
+
+def _record_schema(config: PipelineConfig, log: LayerTransitionLog, footer: Footer) -> None:
+    """Take over the columns that the batch came with, and its contract, as its transition would."""
+    staged = config.data_root / log.inputs[0].file
+    if not staged.is_file():
+        return
+    types = open_layer_file(staged, Layer.STAGED).frame.collect_schema()
+    columns = {name: str(types[name]) for name in source_columns(types.names())}
+    schemas.record_schema(config, log, columns, footer.contract)
 
 
 def _tidy(config: PipelineConfig, log: LayerTransitionLog) -> None:
@@ -266,6 +279,8 @@ def _tidy(config: PipelineConfig, log: LayerTransitionLog) -> None:
         folder,
         folder / LOG,
         config.quarantine_path() / log.target_layer / log.domain / log.table,
+        config.catalog_edges_path() / log.target_layer / log.domain / log.table,
+        config.catalog_schemas_path() / log.domain,
         config.catalog_tables_path() / log.domain,
     ):
         sweep(place)

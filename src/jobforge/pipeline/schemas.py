@@ -74,9 +74,17 @@ def record_schema(
     config: PipelineConfig,
     log: LayerTransitionLog,
     columns: dict[str, str],
-    contract: Contract | None,
+    declared: dict[str, Any] | None,
 ) -> None:
     """Take over the columns and the contract of a batch that was published in bronze.
+
+    What its first batch recorded already stays as it is.
+
+    Args:
+        config: Where the data root is.
+        log: The transition.
+        columns: Polars type by name, as the source has them.
+        declared: The contract, as `Contract.as_dict` writes it.
 
     Raises:
         RecordError: The record is damaged, or a newer jobforge wrote it.
@@ -90,7 +98,7 @@ def record_schema(
             if data is not None
             else SchemaHistory(table=log.table, domain=log.domain)
         )
-        version = _next(known, log, columns, contract)
+        version = _next(known, log, columns, declared)
         if version is None:
             return None
         versions = (*known.versions, version)
@@ -104,17 +112,15 @@ def _next(
     known: SchemaHistory,
     log: LayerTransitionLog,
     columns: dict[str, str],
-    contract: Contract | None,
+    declared: dict[str, Any] | None,
 ) -> SchemaVersion | None:
     """The version that a batch makes; None where all is as it was."""
-    declared = contract.as_dict() if contract is not None else None
     changes: list[SchemaChange] = []
     if known.versions:
         before = known.versions[-1]
         changes = compare_columns(before.columns, columns)
         changes += compare_contracts(
-            Contract.from_dict(before.contract) if before.contract else Contract({}),
-            contract or Contract({}),
+            *(Contract.from_dict(d) if d else Contract({}) for d in (before.contract, declared))
         )
         if not changes and before.contract == declared:
             return None

@@ -22,6 +22,7 @@ from jobforge.pipeline.provenance import (
     data_columns,
     move,
     provenance_last,
+    source_columns,
 )
 from jobforge.pipeline.transition import Outcome, Transition
 from jobforge.pipeline.writing import Verdict, Work, Written, carry_out
@@ -74,11 +75,13 @@ class BronzeLayer(LayerBase):
         config: PipelineConfig,
         schema: Schema | None = None,
         loading: Loading | None = None,
-        ignore: tuple[str, ...] = (),
+        *,
+        corrects: bool = False,
     ) -> Outcome:
         """`process`, with the log of the transition in the result.
 
-        Columns of the names in `ignore` are no part of the source.
+        Where the batch corrects rejects, the columns that an export added are
+        no part of the source.
         """
         opened = self._open(staged_path, Layer.STAGED)
         loading = loading or Loading()
@@ -86,7 +89,7 @@ class BronzeLayer(LayerBase):
         how = self._joining(transition, loading)
 
         def plan(_: Path) -> Work:
-            return self._work(opened, schema, transition, ignore)
+            return self._work(opened, schema, transition, corrects=corrects)
 
         return carry_out(transition, plan, how)
 
@@ -95,11 +98,12 @@ class BronzeLayer(LayerBase):
         opened: LayerFile,
         schema: Schema | None,
         transition: Transition,
-        ignore: tuple[str, ...],
+        *,
+        corrects: bool,
     ) -> Work:
         contract = parse_schema(schema)
         types = opened.frame.collect_schema()
-        names = [name for name in data_columns(types.names()) if name not in ignore]
+        names = (source_columns if corrects else data_columns)(types.names())
         originals = contract.bind(names)
         places = {
             name: free_name(f"__cast_{name}", types)
@@ -117,7 +121,6 @@ class BronzeLayer(LayerBase):
         finished = _renamed(kept, originals, places)
         finished = move(finished, self.name, transition.started_at)
         finished = provenance_last(finished, finished.collect_schema().names())
-        footer = self._footer(opened.footer, traceable=opened.footer.traceable)
         source_types = {name: str(types[name]) for name in names}
         config = transition.config
         known = schemas.load(config, transition.move.domain, transition.move.table)
@@ -125,16 +128,18 @@ class BronzeLayer(LayerBase):
             *schemas.drift_notes(known, source_types),
             *_left_out([name for name in names if name not in originals.values()]),
         )
-        declared = contract if contract.columns else None
+        footer = self._footer(opened.footer, traceable=opened.footer.traceable)
+        declared = contract.as_dict() if contract.columns else None
+        footer = footer.model_copy(update={"contract": declared})
         return Work(
             finished,
-            footer.model_copy(update={"contract": declared.as_dict() if declared else None}),
+            footer,
             lambda written: _judge(opened, contract, parting, notes, written),
             rejects=rejects,
             probes=(parting.tally,) if parting is not None else (),
             source_columns={new: (old,) for new, old in originals.items()},
             least_bytes=opened.path.stat().st_size // 2,
-            published=lambda log: schemas.record_schema(config, log, source_types, declared),
+            published=lambda log: schemas.record_schema(config, log, source_types, footer.contract),
         )
 
 

@@ -54,10 +54,12 @@ def rejects(config: PipelineConfig, table: str | None = None) -> list[RejectSumm
         TableNotFoundError: There is no such table.
         StorageError: A record or a file cannot be read.
     """
+    records = query.batches(config, table)
+    correcting = [record for record in records if record.cures is not None]
     return [
         _summary(config, file)
-        for record in query.batches(config, table)
-        for file in reject_files(config, record)
+        for record in records
+        for file in reject_files(config, record, known=correcting)
     ]
 
 

@@ -27,7 +27,6 @@ from jobforge.pipeline.models import BatchRecord
 from jobforge.pipeline.provenance import PROVENANCE, SOURCE_FILE, SOURCE_ROW, generate_batch_id
 from jobforge.pipeline.rejects.listing import MASK
 from jobforge.pipeline.rejects.state import (
-    HELPERS,
     REJECTED_BATCH,
     REJECTED_FILE,
     REJECTED_ROW,
@@ -108,7 +107,7 @@ def replay_rejects(
         cures=record.batch_id,
     )
     outcomes[Layer.STAGED] = first
-    second = BronzeLayer(clock).run(first.path, config, contract, loading, ignore=HELPERS)
+    second = BronzeLayer(clock).run(first.path, config, contract, loading, corrects=True)
     outcomes[Layer.BRONZE] = second
     third = SilverLayer(clock).run(second.path, config, correction.silver, loading)
     outcomes[Layer.SILVER] = third

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,18 +20,13 @@ from jobforge.pipeline.models import (
     TransitionStatus,
     Waiver,
 )
-from jobforge.pipeline.provenance import SOURCE_FILE, SOURCE_ROW
+from jobforge.pipeline.provenance import REJECTED_COLUMNS, SOURCE_FILE, SOURCE_ROW
 from jobforge.quality.quarantine import REASONS
 from jobforge.quality.rules import RuleKind
 
 MOVES = (Operation.INGEST, Operation.REPLACE, Operation.APPEND, None)
 """Operations that move a batch; null in records of format 1."""
-REJECTED_BATCH = "_rejected_batch"
-REJECTED_FILE = "_rejected_file"
-REJECTED_ROW = "_rejected_row"
-REJECTED_REASONS = "_rejected_reasons"
-HELPERS = (REJECTED_BATCH, REJECTED_FILE, REJECTED_ROW, REJECTED_REASONS)
-"""Columns that an export adds, by which a corrected row says which record it corrects."""
+REJECTED_BATCH, REJECTED_FILE, REJECTED_ROW, REJECTED_REASONS = REJECTED_COLUMNS
 _KEY = [SOURCE_FILE, SOURCE_ROW]
 _NO_RECORDS = pl.DataFrame(schema={SOURCE_FILE: pl.String, SOURCE_ROW: pl.Int64})
 
@@ -55,6 +51,8 @@ class RejectFile:
     log: LayerTransitionLog
     path: Path
     footer: Footer
+    corrections: tuple[BatchRecord, ...]
+    """Later batches that bring rejects of this one in, corrected."""
 
     @property
     def duplicates(self) -> set[str]:
@@ -72,14 +70,24 @@ def last_moves(record: BatchRecord) -> dict[Layer, LayerTransitionLog]:
 
 
 def reject_files(
-    config: PipelineConfig, record: BatchRecord, layer: Layer | None = None
+    config: PipelineConfig,
+    record: BatchRecord,
+    layer: Layer | None = None,
+    known: Iterable[BatchRecord] | None = None,
 ) -> list[RejectFile]:
     """The rejects of a batch, layer by layer.
+
+    Args:
+        config: Where the data root is.
+        record: The batch.
+        layer: One layer; every one unless given.
+        known: The records of all batches, where the caller has them.
 
     Raises:
         TableDamagedError: A file that the record names is not there.
     """
     found = []
+    others: tuple[BatchRecord, ...] | None = None
     for member, log in last_moves(record).items():
         if log.quarantine_file is None or layer not in (None, member):
             continue
@@ -90,7 +98,10 @@ def reject_files(
                 hint="restore the file from a backup; the record of the batch names it",
                 table=record.table,
             )
-        found.append(RejectFile(record, log, path, read_footer(path)))
+        if others is None:
+            every = lineage.all_records(config) if known is None else known
+            others = tuple(other for other in every if other.cures == record.batch_id)
+        found.append(RejectFile(record, log, path, read_footer(path), others))
     return found
 
 
@@ -115,7 +126,7 @@ def states(config: PipelineConfig, file: RejectFile) -> pl.DataFrame:
     rows = rows.with_columns(state.alias("state"))
     if named != _KEY:
         return _waived(rows, [w for w in _waivers(file) if w.records is None])
-    cured = cured_records(config, file.record.batch_id)
+    cured = _cured(config, file.corrections)
     rows = rows.join(
         cured.with_columns(pl.lit(value=True).alias("cured")),
         on=_KEY,
@@ -151,19 +162,12 @@ def _waived(rows: pl.DataFrame, waivers: list[Waiver]) -> pl.DataFrame:
     return rows
 
 
-def cured_records(config: PipelineConfig, batch_id: str) -> pl.DataFrame:
-    """The records of a batch that later batches brought into silver, corrected.
+def _cured(config: PipelineConfig, corrections: Iterable[BatchRecord]) -> pl.DataFrame:
+    """The records that batches of corrections brought into silver, each once.
 
     Looked up in what those batches hold, not in a list of what was meant to come.
-
-    Returns:
-        `_source_file` and `_source_row`, each record once.
     """
-    parts = [
-        _arrived(config, record)
-        for record in lineage.all_records(config)
-        if record.cures == batch_id
-    ]
+    parts = [_arrived(config, record) for record in corrections]
     return pl.concat([_NO_RECORDS, *parts]).unique(maintain_order=True)
 
 
@@ -178,7 +182,9 @@ def _arrived(config: PipelineConfig, record: BatchRecord) -> pl.DataFrame:
     if not path.is_file():
         return _NO_RECORDS
     rows = pl.scan_parquet(path, glob=False)
-    gone = [file.rows() for file in reject_files(config, record) if file.log is not staged]
+    gone = [
+        file.rows() for file in reject_files(config, record, known=()) if file.log is not staged
+    ]
     if silver.edges_file is not None:
         gone.append(pl.scan_parquet(config.data_root / silver.edges_file, glob=False))
     for left in gone:
