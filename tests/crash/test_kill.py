@@ -27,6 +27,7 @@ from support import debris, write_csv
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="children are forked")
 
 LAYERS = ["bronze", "silver", "gold"]
+NEW = [["new", "1"], ["bad", "x"], ["zero", "0"], ["left", "2"], ["new", "3"]]
 POINTS = 45
 """Kill points of each kind of work: with seven kinds, over 300 in the default suite."""
 NIGHTLY = settings().max_examples > 10_000
@@ -93,6 +94,12 @@ def run(engine: PipelineEngine, folder: Path, *codes: str, load: str = "replace"
     return engine.run_full_pipeline(source, "t", bronze_schema=schema, load=load)["batch_id"]
 
 
+def arriving() -> dict[str, Rows]:
+    """What the new source becomes: some rows are rejected, filtered, or duplicates."""
+    silver = ["new"]
+    return {"bronze": ["new", "zero", "left", "new"], "silver": silver, "gold": silver}
+
+
 def everywhere(codes: Rows) -> dict[str, Rows]:
     return {layer: codes for layer in LAYERS}  # noqa: C420 - a list is no constant
 
@@ -101,24 +108,25 @@ def scene(folder: Path, work: str) -> Scene:
     """The state that a kind of work begins with."""
     root = folder / "template"
     engine = PipelineEngine(PipelineConfig(root))
-    source = write_csv(folder / "new.csv", [["code", "pay"], ["new", "1"], ["bad", "x"]])
+    source = write_csv(folder / "new.csv", [["code", "pay"], *NEW])
     if work == "first":
-        return Scene(root, source, {layer: [] for layer in LAYERS}, everywhere(["new"]))
+        return Scene(root, source, {layer: [] for layer in LAYERS}, arriving())
     batch = run(engine, folder, "a", "b")
     versions = [["a", "b"]]
     gone = work in {"clean", "erase"}
-    after = {"replace": ["new"], "append": ["a", "b", "new"]}.get(work)
-    if after is None:
+    if work not in ("replace", "append"):
         run(engine, folder, "c", load="append")
         versions.append(["a", "b", "c"])
         if work == "clean":
             run(engine, folder, "d")
             versions.append(["d"])
     expected = {
+        "replace": arriving(),
+        "append": {layer: ["a", "b", *rows] for layer, rows in arriving().items()},
         "rollback": {"gold": ["a", "b"]},
         "erase": everywhere(["b", "c"]),
     }.get(work, {})
-    newest = after or versions[-1]
+    newest = versions[-1]
     return Scene(
         root,
         source,
@@ -198,7 +206,8 @@ def _check_files(root: Path, config: PipelineConfig) -> None:
     removed: set[str] = set()
     for record in query.batches(config):
         for log in record.transitions:
-            named |= {file for file in (log.target_file, log.quarantine_file) if file}
+            kept = (log.target_file, log.quarantine_file, log.edges_file)
+            named |= {file for file in kept if file}
             named |= {added.file for added in log.added}
             removed |= {gone.file for gone in log.removed}
     there = {

@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import deltalake  # noqa: F401 - loaded before the fork
+import polars as pl
 import psutil  # noqa: F401 - as above
 
-from jobforge import PipelineConfig, PipelineEngine, SourceRecord
+from jobforge import PipelineConfig, PipelineEngine, SourceRecord, deduplicate, expect, keep
 from jobforge.pipeline import events
+from jobforge.quality.declared import DeclaredStep
 
 # Audit events of operations on files; `open` also stands before each sync.
 _WATCHED = frozenset(
@@ -66,7 +68,15 @@ class Job:
 
 
 def _run(engine: PipelineEngine, job: Job, load: str) -> None:
-    engine.run_full_pipeline(job.source, "t", bronze_schema={"cast": {"pay": "Int64"}}, load=load)
+    steps: list[DeclaredStep] = [
+        expect("paid", pl.col("pay") > 0),
+        keep("stays", pl.col("code") != "left"),
+        deduplicate("code"),
+    ]
+    schema = {"cast": {"pay": "Int64"}}
+    engine.run_full_pipeline(
+        job.source, "t", bronze_schema=schema, silver_transforms=steps, load=load
+    )
 
 
 WORK: dict[str, Callable[[PipelineEngine, Job], Any]] = {
