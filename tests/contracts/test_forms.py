@@ -172,7 +172,7 @@ def test_a_contract_of_somebody_else_is_read_and_says_what_is_left_out(tmp_path:
         "tags": Column().checked("tags"),
         "state": Column("String", length=(None, 2), allowed=["A", "B"]).checked("state"),
     }
-    assert found.left_out == ("day: format", "state: quality rule odd")
+    assert found.left_out == ("day: format", "tags: type array", "state: quality rule odd")
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_values_of_personal_columns_are_masked_unless_asked_for(
         (1, "copied", "[masked]"),
         (3, "name_short", None),
         (3, "copied", None),
-        (4, "ge:qty", "-1"),
+        (4, "ge:qty", "[masked]"),  # a function may have put a name there
     ]
     asked = engine.reject_rows(batch, "silver", personal=True)
     assert asked.filter(pl.col("record") == 1)["value"].to_list() == ["Ann Roy", "Ann Roy"]

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from jobforge.cli.output import Output
+
+if TYPE_CHECKING:
+    from jobforge.contracts.contract import Contract
 
 DataRoot = Annotated[
     str, typer.Option("--data-root", help="Folder that holds the layers and the catalog.")
@@ -41,6 +46,17 @@ SchemaFile = Annotated[
         help="The contract: ODCS YAML, JSON Schema, or a dict (rename, cast, null_values, format).",
     ),
 ]
+
+
+def contract_of(out: Output, path: Path) -> Contract:
+    """The contract in a file; what of it is not judged goes to standard error."""
+    from jobforge.contracts.files import read_contract
+
+    found = read_contract(path)
+    for what in found.left_out:
+        out.errors.print(f"{path}: left out: {what}")
+    return found.contract
+
 
 Table = Annotated[str, typer.Argument(help="table or domain/table.")]
 Versioned = Annotated[str, typer.Option("--layer", "-l", help="bronze, silver or gold.")]

@@ -88,17 +88,20 @@ class Contract:
         """The columns that are classed as personal data."""
         return tuple(name for name, column in self.columns.items() if column.pii)
 
-    @property
-    def shown(self) -> set[str] | None:
-        """Columns, by either name, whose values may be shown; None where all may.
+    def shown(self, *, source: bool) -> set[str] | None:
+        """Columns whose values may be shown; None where all may.
 
         Where a column is personal, one that a function made may hold what it
         held: only what the contract names, and does not class, is shown.
+
+        Args:
+            source: Whether columns are meant by their names in the source, or
+                by those that they have in bronze.
         """
         if not self.personal:
             return None
         plain = {name for name in self.columns if name not in self.personal}
-        return plain | {self.source_of(name) for name in plain}
+        return {self.source_of(name) for name in plain} if source else plain
 
     def source_of(self, name: str) -> str:
         """The name that a column has in the source."""

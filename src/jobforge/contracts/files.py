@@ -29,11 +29,11 @@ def read_contract(path: Path | str, table: str | None = None) -> Imported:
         InvalidSchemaError: The file cannot be read, is neither YAML nor JSON,
             names a key twice, or is no contract.
     """
-    place = Path(path)
     try:
+        place = Path(path)
         text = place.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise InvalidSchemaError(f"{place} cannot be read: {error}", hint=_HINT) from error
+    except (OSError, UnicodeDecodeError, ValueError, TypeError) as error:
+        raise InvalidSchemaError(f"{path} cannot be read: {error}", hint=_HINT) from error
     document = _parsed(place, text)
     if not isinstance(document, Mapping):
         raise InvalidSchemaError(f"{place} holds no contract", hint=_HINT)

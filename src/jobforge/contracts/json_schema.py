@@ -22,6 +22,10 @@ OWN = "x-jobforge"
 _JSON_TYPES = {"date": "string", "timestamp": "string", "time": "string"}
 _FORMATS = {"date": "date", "timestamp": "date-time", "time": "time"}
 _LOGICAL = {name: logical for logical, name in _FORMATS.items()}
+_KNOWN_OF_ROW = {
+    "$schema", "$id", "$comment", "title", "description", "type", "properties", "required",
+    "additionalProperties", OWN,
+}  # fmt: skip
 _KNOWN = {
     "type", "format", "minimum", "maximum", "pattern", "minLength", "maxLength", "enum",
     "description", "title", OWN,
@@ -62,7 +66,11 @@ def from_json_schema(document: Mapping[str, Any]) -> Imported:
             hint='a row is {"type": "object", "properties": {...}}',
         )
     required = document.get("required", [])
-    left_out = [
+    left_out = [word for word in document if word not in _KNOWN_OF_ROW]
+    left_out += [f"required: {name}" for name in required if name not in properties]
+    if not isinstance(document.get("additionalProperties", True), bool):
+        left_out.append("additionalProperties")
+    left_out += [
         f"{name}: {word}"
         for name, entry in properties.items()
         if isinstance(entry, Mapping)

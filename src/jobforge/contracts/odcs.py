@@ -97,6 +97,10 @@ def from_odcs(document: Mapping[str, Any], table: str | None = None) -> Imported
     from open_data_contract_standard.model import OpenDataContractStandard
     from pydantic import ValidationError
 
+    if document.get("kind", "DataContract") != "DataContract":
+        raise InvalidSchemaError(
+            f"the contract is of the kind {document['kind']!r}", hint="jobforge reads DataContract"
+        )
     version = str(document.get("apiVersion", ""))
     if not version.startswith("v3"):
         raise InvalidSchemaError(
@@ -114,7 +118,13 @@ def from_odcs(document: Mapping[str, Any], table: str | None = None) -> Imported
         ) from error
     chosen = _chosen(parsed, table)
     left_out: list[str] = []
-    columns = dict(_columns(chosen, left_out))
+    columns: dict[str, Column] = {}
+    for name, column in _columns(chosen, left_out):
+        if name in columns:
+            raise InvalidSchemaError(
+                f"the contract has the column {name!r} twice", hint="name each once", column=name
+            )
+        columns[name] = column
     if chosen.quality:
         left_out.append(f"{len(chosen.quality)} quality rules of the table")
     own = _own_of(chosen.customProperties, _OWN_CONTRACT)
@@ -232,6 +242,8 @@ def _columns(chosen: SchemaObject, left_out: list[str]) -> Iterable[tuple[str, C
         options = dict(entry.logicalTypeOptions or {})
         left_out += [f"{name}: {word}" for word in options if word not in _KNOWN_OPTIONS]
         dtype = dtype_of(name, entry.logicalType, entry.physicalType)
+        if dtype is None and (entry.logicalType or entry.physicalType):
+            left_out.append(f"{name}: type {entry.logicalType or entry.physicalType}")
         least, most = options.get("minLength"), options.get("maxLength")
         key = bool(entry.primaryKey)
         yield (

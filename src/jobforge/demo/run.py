@@ -13,7 +13,6 @@ from jobforge.errors import DataRootError
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.engine import PipelineEngine
 from jobforge.pipeline.models import LayerTransitionLog
-from jobforge.quality.quarantine import REASONS
 from jobforge.storage.publish import make_folder
 
 DOMAIN = "demo"
@@ -81,10 +80,12 @@ def run_demo(folder: Path) -> DemoResult:
         "employees",
         DOMAIN,
         work.EMPLOYEES,
-        silver_transforms=[work.tidy_names, work.wage_known, work.one_row_each],
+        silver_transforms=work.SILVER,
         gold_transforms=[work.yearly_pay, work.broad_category],
     )
-    rejects = _rejects(config, second["logs"][1])
+    rejects = engine.reject_rows(second["batch_id"]).select(
+        "layer", "record", "column", "value", "reason"
+    )
     gold = _by_category(second["gold_path"])
     return DemoResult(
         config.data_root,
@@ -96,23 +97,6 @@ def run_demo(folder: Path) -> DemoResult:
         rejects.rows(),
         gold.columns,
         gold.rows(),
-    )
-
-
-def _rejects(config: PipelineConfig, log: LayerTransitionLog) -> pl.DataFrame:
-    """Why each row was kept out, with the record of the source that it came from."""
-    reason = pl.col(REASONS).struct
-    return (
-        pl.scan_parquet(config.data_root / str(log.quarantine_file), glob=False)
-        .explode(REASONS)
-        .select(
-            pl.col("_source_file").alias("file"),
-            pl.col("_source_row").alias("record"),
-            reason.field("column"),
-            reason.field("value"),
-            reason.field("reason"),
-        )
-        .collect()
     )
 
 

@@ -74,6 +74,9 @@ def _made_dirty(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
     change(77, 4, "N/A")
     change(112, 4, "twenty")
     change(140, 5, "")
+    change(151, 4, "2.50")
+    change(163, 5, "400")
+    change(188, 2, "TEER_0")
     rows.append(rows[9])
     return rows
 

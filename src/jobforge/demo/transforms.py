@@ -1,39 +1,45 @@
-"""The demo's declared schema and functions, as a user would write them."""
+"""The demo's contracts and steps, as a user would write them."""
 
 from __future__ import annotations
 
 import polars as pl
 
-OCCUPATIONS = {"rename": {"NOC Code": "noc_code", "Title": "title", "Broad Category": "broad"}}
+from jobforge.contracts.column import Column
+from jobforge.contracts.contract import Contract
+from jobforge.quality.cleaning import normalise_whitespace
+from jobforge.quality.declared import NamedStep, expect, keep
+from jobforge.quality.duplicates import deduplicate
+from jobforge.quality.references import references
 
-EMPLOYEES = {
-    "rename": {
-        "Employee ID": "employee_id",
-        "Full Name": "full_name",
-        "NOC Code": "noc_code",
-        "Hired On": "hired_on",
-        "Hourly Wage": "hourly_wage",
-        "Weekly Hours": "weekly_hours",
+OCCUPATIONS = Contract(
+    {
+        "noc_code": Column(
+            pl.String, source="NOC Code", nullable=False, key=True, pattern="^[0-9]{5}$"
+        ),
+        "title": Column(pl.String, source="Title", nullable=False),
+        "broad": Column(pl.String, source="Broad Category"),
+    }
+)
+
+EMPLOYEES = Contract(
+    {
+        "employee_id": Column(pl.String, source="Employee ID", nullable=False, key=True),
+        "full_name": Column(pl.String, source="Full Name", nullable=False, pii="name"),
+        "noc_code": Column(pl.String, source="NOC Code"),
+        "hired_on": Column(pl.Date, source="Hired On"),
+        "hourly_wage": Column(pl.Decimal(8, 2), source="Hourly Wage", null_values=["N/A"], ge=15),
+        "weekly_hours": Column(pl.Float64, source="Weekly Hours"),
     },
-    "cast": {"hired_on": "Date", "hourly_wage": "Decimal(8, 2)", "weekly_hours": "Float64"},
-    "null_values": ["N/A"],
-}
+    max_rejects=0.1,
+)
 
-
-def tidy_names(lf: pl.LazyFrame) -> pl.LazyFrame:
-    """Trim names and leave single spaces inside them."""
-    tidy = pl.col("full_name").str.replace_all(r"\s+", " ").str.strip_chars()
-    return lf.with_columns(tidy)
-
-
-def wage_known(lf: pl.LazyFrame) -> pl.LazyFrame:
-    """Keep employees whose wage is known."""
-    return lf.filter(pl.col("hourly_wage").is_not_null())
-
-
-def one_row_each(lf: pl.LazyFrame) -> pl.LazyFrame:
-    """Keep the first row of each employee."""
-    return lf.unique(subset="employee_id", keep="first", maintain_order=True)
+SILVER: list[NamedStep] = [
+    normalise_whitespace("full_name"),
+    keep("wage_known", pl.col("hourly_wage").is_not_null()),
+    expect("hours_plausible", pl.col("weekly_hours").is_between(1, 60), null="pass"),
+    references("noc_code", "demo/occupations"),
+    deduplicate("employee_id"),
+]
 
 
 def yearly_pay(lf: pl.LazyFrame) -> pl.LazyFrame:

@@ -10,9 +10,10 @@ from pydantic import Field, NonNegativeInt
 from jobforge.errors import AccountError
 from jobforge.pipeline import lineage
 from jobforge.pipeline.config import Layer, PipelineConfig
-from jobforge.pipeline.models import BatchRecord, LayerTransitionLog, TransitionStatus
+from jobforge.pipeline.models import LayerTransitionLog, TransitionStatus
 from jobforge.pipeline.records import Record
-from jobforge.pipeline.rejects.state import RejectState, last_moves, reject_files, states
+from jobforge.pipeline.rejects.snapshot import Snapshot, standing_moves
+from jobforge.pipeline.rejects.state import RejectState, curers, reject_files, states
 from jobforge.pipeline.root import check_root
 
 _DONE = (TransitionStatus.SUCCESS, TransitionStatus.PARTIAL)
@@ -90,16 +91,14 @@ def account(config: PipelineConfig, batch_id: str) -> BatchAccount:
     """
     check_root(config)
     record = lineage.known(config, batch_id)
-    moves = last_moves(record)
-    correcting = [r for r in lineage.all_records(config) if r.cures == batch_id]
-    rejects = reject_files(config, record, known=correcting)
-    files = {file.log.transition_id: file for file in rejects}
+    snapshot = Snapshot.of(config)
+    files = {file.log.transition_id: file for file in reject_files(snapshot, record)}
     layers = []
-    for log in _chain(record, moves):
+    for log in standing_moves(record).values():
         file = files.get(log.transition_id)
         standing = {}
         if file is not None:
-            counted = states(config, file).group_by("state").len().sort("state")
+            counted = states(snapshot, file).group_by("state").len().sort("state")
             standing = {RejectState(name): rows for name, rows in counted.iter_rows()}
         layers.append(_layer(log, standing))
     _check(layers)
@@ -110,22 +109,8 @@ def account(config: PipelineConfig, batch_id: str) -> BatchAccount:
         source_records=layers[0].rows_in if layers else 0,
         layers=tuple(layers),
         cures=record.cures,
-        cured_by=tuple(r.batch_id for r in correcting),
+        cured_by=tuple(curers(snapshot, record)),
     )
-
-
-def _chain(record: BatchRecord, moves: dict[Layer, LayerTransitionLog]) -> list[LayerTransitionLog]:
-    """The transitions by which the batch came to the highest layer that it was moved to.
-
-    They are followed backwards from file to file, so that a layer that was
-    promoted again since, and fed nobody yet, does not mix in.
-    """
-    by_file = {log.target_file: log for log in record.transitions if log.target_file}
-    highest = [moves[layer] for layer in Layer if layer in moves]
-    chain = highest[-1:]
-    while chain and chain[0].inputs and chain[0].inputs[0].file in by_file:
-        chain.insert(0, by_file[chain[0].inputs[0].file])
-    return chain
 
 
 def _layer(log: LayerTransitionLog, rejects: dict[RejectState, int]) -> LayerAccount:

@@ -129,6 +129,8 @@ def find_table(config: PipelineConfig, address: str) -> TableMetadata:
     Raises:
         TableNotFoundError: There is none, or the bare name is not unique.
     """
+    if not isinstance(address, str):
+        raise TableNotFoundError(f"{address!r} names no table", hint="use table or domain/table")
     # By the names of the records: a damaged one stops nobody who asks for another.
     paths = sorted(config.catalog_tables_path().glob("*/*.json"))
     names = [(path.parent.name, path.stem) for path in paths]

@@ -18,7 +18,15 @@ from jobforge.errors import (
     RejectLimitError,
 )
 from jobforge.pipeline import lineage
-from jobforge.pipeline.config import Layer, Load, Loading, LoadOptions, OnConflict, PipelineConfig
+from jobforge.pipeline.config import (
+    Layer,
+    Load,
+    Loading,
+    LoadOptions,
+    OnConflict,
+    PipelineConfig,
+    parse_layer,
+)
 from jobforge.pipeline.layers import BronzeLayer, GoldLayer, SilverLayer, StagedLayer
 from jobforge.pipeline.layers.referenced import check_tables
 from jobforge.pipeline.layers.staged import Source
@@ -335,11 +343,14 @@ class PipelineEngine(TableOperations):
         gold_transforms: Sequence[Transform] | None = None,
         *,
         read: ReadOptions | None = None,
+        to: Layer | str | None = None,
     ) -> ReplayResult:
         """Bring corrected rejects in: a batch of their own that names the one it cures.
 
         Its rows are appended to the layers that the batch reached. The account
-        of that batch then shows the records that arrived as cured.
+        of that batch then shows the records that arrived as cured. The work is
+        tried in a folder of its own first, so that what would stop it stops it
+        before anything is written.
 
         Args:
             source_path: A corrected file that `export_rejects` wrote.
@@ -348,11 +359,15 @@ class PipelineEngine(TableOperations):
             silver_transforms: The steps of silver, where the batch had some.
             gold_transforms: The steps of gold, where the batch had some.
             read: As for `ingest`.
+            to: `silver` or `gold`, the last layer to bring them into; the
+                highest that the batch reached unless given. Rows of their own
+                do not belong into an aggregated gold.
 
         Raises:
-            UsageError: The file does not say which records it corrects, one of
-                them is not open, a value is masked, steps are missing, or
-                another batch took the place of that one. Nothing is written.
+            UsageError: The file does not fit the batch, a record is not open, a
+                value is masked, steps are missing, or the batch is not in
+                silver. Nothing is written.
+            PublishConflictError: Somebody brings corrections to the batch in right now.
             JobforgeError: As the four methods do.
         """
         correction = Correction(
@@ -362,6 +377,7 @@ class PipelineEngine(TableOperations):
             silver_transforms,
             gold_transforms,
             read,
+            parse_layer(to) if to is not None else None,
         )
         for layer, transforms in ((Layer.SILVER, silver_transforms), (Layer.GOLD, gold_transforms)):
             place = Place(layer, str(source_path))

@@ -251,7 +251,9 @@ class Waiver(Record):
     """Where they are, relative to the data root; they stay there."""
     rows: NonNegativeInt
     records: tuple[RecordRef, ...] | None = None
-    """Which; null for every row of the file that was open then."""
+    """Which; null for every row of the file but those in `besides`."""
+    besides: tuple[RecordRef, ...] = ()
+    """Rows of the file that were cured or waived already."""
 
 
 class BatchRecord(Record):

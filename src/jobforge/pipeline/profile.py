@@ -64,7 +64,9 @@ def profile(
     schema = seen.frame.collect_schema()
     names = data_columns(schema.names())
     declared = None if personal or seen.contract is None else Contract.from_dict(seen.contract)
-    shown = declared.shown if declared is not None else None
+    shown = None
+    if declared is not None:
+        shown = declared.shown(source=seen.layer is Layer.STAGED)
     parts = {name: _measures(name, schema[name]) for name in names}
     wanted = [e for name, measures in parts.items() for e in _aliased(names.index(name), measures)]
     try:

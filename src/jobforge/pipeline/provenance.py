@@ -88,11 +88,6 @@ def data_columns(names: list[str]) -> list[str]:
     return [name for name in names if name not in PROVENANCE_DTYPES]
 
 
-def source_columns(names: list[str]) -> list[str]:
-    """The names that are columns of the source: no provenance, and nothing that an export added."""
-    return [name for name in data_columns(names) if name not in REJECTED_COLUMNS]
-
-
 def provenance_last(df: pl.LazyFrame, names: list[str]) -> pl.LazyFrame:
     """The frame with its provenance columns at the end, in their fixed order."""
     ours = [name for name in PROVENANCE_DTYPES if name in names]

@@ -57,8 +57,6 @@ def find_layer(
         InvalidConfigError: There is no such layer.
     """
     check_root(config)
-    if not isinstance(table, str):
-        raise TableNotFoundError(f"{table!r} names no table", hint="use table or domain/table")
     wanted = parse_layer(layer) if layer is not None else None
     found = _up_to_date(config, catalog.find_table(config, table))
     reached = [member for member in Layer if member in found.layers]

@@ -24,7 +24,7 @@ from jobforge.pipeline.models import (
     LayerTransitionLog,
     TransitionStatus,
 )
-from jobforge.pipeline.provenance import source_columns
+from jobforge.pipeline.provenance import data_columns
 from jobforge.pipeline.versions import table_folder, table_store
 from jobforge.storage.debris import Marker, scratch_path, sweep, take_over
 from jobforge.storage.delta.log import LOG
@@ -265,10 +265,11 @@ def _catalogue(config: PipelineConfig, log: LayerTransitionLog) -> None:
 def _record_schema(config: PipelineConfig, log: LayerTransitionLog, footer: Footer) -> None:
     """Take over the columns that the batch came with, and its contract, as its transition would."""
     staged = config.data_root / log.inputs[0].file
-    if not staged.is_file():
+    record = lineage.load(config, log.batch_id)
+    if not staged.is_file() or record is None or record.cures is not None:
         return
     types = open_layer_file(staged, Layer.STAGED).frame.collect_schema()
-    columns = {name: str(types[name]) for name in source_columns(types.names())}
+    columns = {name: str(types[name]) for name in data_columns(types.names())}
     schemas.record_schema(config, log, columns, footer.contract)
 
 

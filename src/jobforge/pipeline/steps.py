@@ -151,8 +151,9 @@ def located(step: Step, place: Place, frame: pl.LazyFrame) -> Iterator[None]:
         here = {"layer": str(place.layer), "table": place.table, "step": step.name}
         error.place = {**here, **error.place}
         raise
-    except (Exception, pl.exceptions.PanicException) as error:
-        raise step_error(step, place, error, frame) from error
+    except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - raised as ours
+        # What was raised may hold personal values, and a traceback would show it.
+        raise step_error(step, place, error, frame) from (None if place.discreet else error)
 
 
 def step_error(

@@ -164,11 +164,11 @@ class Transition:
                     error.place = {**here, **error.place}
                 self._failed(error, error)
                 raise
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - raised as ours
                 # Nothing but errors of ours reaches a user; what was raised stays as the cause.
                 wrapped = _unexpected(error, discreet=self.move.discreet)
                 self._failed(error, wrapped)
-                raise wrapped from error
+                raise wrapped from (None if self.move.discreet else error)
             except BaseException as error:
                 self._failed(error, None)
                 raise

@@ -317,8 +317,9 @@ def _write(
         results = pl.collect_all([*sinks, *work.probes, *nulls], engine="streaming")
     except JobforgeError:
         raise
-    except (Exception, pl.exceptions.PanicException) as error:
-        raise _translate(work, error) from error
+    except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - raised as ours
+        # What was raised may hold personal values, and a traceback would show it.
+        raise _translate(work, error) from (None if work.footer.discreet else error)
     rows = int(pl.scan_parquet(temp, glob=False).select(pl.len()).collect().item())
     left = pl.scan_parquet(filtered, glob=False) if filtered is not None else None
     probes = results[len(sinks) : len(sinks) + len(work.probes)]

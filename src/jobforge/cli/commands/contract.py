@@ -93,7 +93,7 @@ def check(
     from jobforge.readers.parse import parse_options
 
     read = parse_options([str(file)], file_format, options or [])
-    declared = jobforge.Contract.read(schema)
+    declared = parameters.contract_of(out, schema)
     found = jobforge.PipelineEngine().check_contract(file, declared, read=read)
     if as_json:
         rules = [{**rule.model_dump(mode="json"), "share": rule.share} for rule in found["rules"]]
@@ -126,7 +126,9 @@ def diff(
     out = output.choose(as_json=as_json)
     from jobforge.contracts.compare import compare_contracts
 
-    changes = compare_contracts(jobforge.Contract.read(before), jobforge.Contract.read(after))
+    changes = compare_contracts(
+        parameters.contract_of(out, before), parameters.contract_of(out, after)
+    )
     if as_json:
         out.record([change.model_dump(mode="json") for change in changes])
         return
@@ -150,12 +152,7 @@ def export(
     Example: jobforge contract export orders.json --table orders --as odcs
     """
     out = output.choose(as_json=as_json)
-    from jobforge.contracts.files import read_contract
-
-    found = read_contract(file)
-    _give(out, found.contract, form, table, out_file)
-    for what in found.left_out:
-        out.errors.print(f"left out: {what}")
+    _give(out, parameters.contract_of(out, file), form, table, out_file)
 
 
 @contract.command()
@@ -199,16 +196,19 @@ def _give(
         Form.JSON_SCHEMA: lambda: json.dumps(found.to_json_schema(table), indent=2) + "\n",
         Form.DICT: lambda: json.dumps(found.as_dict(), indent=2, ensure_ascii=False) + "\n",
     }
-    if out.as_json:
-        out.record(found.as_dict())
-        return
     text = texts[form]()
     if target is None:
-        out.text(text)
+        if out.as_json:
+            out.record(found.as_dict())
+        else:
+            out.text(text)
         return
     from jobforge.storage.publish import publish_bytes
 
     if target.exists():
         raise InvalidOptionError(f"{target} is there already", hint="name a new file")
     publish_bytes(target, text.encode(), replace=False)
-    out.line(f"{len(found.columns)} columns in {target}")
+    if out.as_json:
+        out.record(found.as_dict())
+    else:
+        out.line(f"{len(found.columns)} columns in {target}")

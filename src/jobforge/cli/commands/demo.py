@@ -39,10 +39,12 @@ def demo(
         source = f"{run.source.name} -> {run.table}"
         show_logs(out, source, run.logs, result.data_root)
         out.line("")
-    out.table("Kept out of bronze, and why", result.reject_columns, result.rejects)
+    out.table("Kept out, and why", result.reject_columns, result.rejects)
     out.line("")
     out.table("Gold: wage bill by broad occupation", result.gold_columns, result.gold)
     out.line("")
     program = "jobforge" if shutil.which("jobforge") else sys.argv[0]
     out.line(f"Look further: {program} history --data-root {result.data_root}")
+    batch = result.runs[-1].logs[0].batch_id
+    out.line(f"              {program} account {batch} --data-root {result.data_root}")
     out.line(f"              {program} show employees -l silver --data-root {result.data_root}")

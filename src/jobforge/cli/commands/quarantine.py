@@ -55,10 +55,13 @@ def list_(
             str(entry.layer) + (" (stopped)" if entry.stopped else ""),
             rows,
             rule,
-            ", ".join(f"{n:,} {state}" for state, n in entry.states.items()) if not at else "",
+            standing if not at else "",
         )
         for entry in found
-        for at, (rule, rows) in enumerate(entry.rules.items())
+        for standing in [
+            entry.damaged or ", ".join(f"{n:,} {state}" for state, n in entry.states.items())
+        ]
+        for at, (rule, rows) in enumerate(entry.rules.items() or [("", None)])
     ]
     out.table("", ("batch", "table", "layer", "rows", "first rule", "how they stand"), rows)
 
@@ -117,6 +120,10 @@ def replay(
     file: Annotated[Path, typer.Argument(help="A corrected file that `export` wrote.")],
     batch: Annotated[str, typer.Option("--batch", help="The batch whose rejects it corrects.")],
     schema: parameters.SchemaFile = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", help="silver or gold; the highest it reached unless given."),
+    ] = None,
     data_root: parameters.DataRoot = parameters.DEFAULT_ROOT,
     *,
     as_json: parameters.AsJson = False,
@@ -133,8 +140,8 @@ def replay(
 
     config = output.config(data_root)
     engine = jobforge.PipelineEngine(config)
-    declared = jobforge.Contract.read(schema) if schema is not None else None
-    result = engine.replay_rejects(file, batch, declared)
+    declared = parameters.contract_of(out, schema) if schema is not None else None
+    result = engine.replay_rejects(file, batch, declared, to=to)
     if as_json:
         logs = [log.model_dump(mode="json") for log in result["logs"]]
         out.record({"batch_id": result["batch_id"], "cures": result["cures"], "logs": logs})

@@ -46,7 +46,7 @@ def run(
     from jobforge.cli.progress import progress_bar
     from jobforge.readers.parse import parse_options
 
-    declared = jobforge.Contract.read(schema) if schema is not None else None
+    declared = parameters.contract_of(out, schema) if schema is not None else None
     read = parse_options(files, file_format, options or [])
     config = output.config(data_root)
     with progress_bar() as progress:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 import polars as pl
 
 from jobforge.contracts.casts import can_cast, describe, exact_cast
+from jobforge.contracts.column import Column
 from jobforge.contracts.contract import Contract
+from jobforge.contracts.dtypes import parse_dtype
 from jobforge.contracts.short import Schema, parse_schema
 from jobforge.errors import CastRejectedError, InvalidSchemaError, JobforgeError, UsageError
 from jobforge.pipeline import schemas
@@ -22,7 +26,6 @@ from jobforge.pipeline.provenance import (
     data_columns,
     move,
     provenance_last,
-    source_columns,
 )
 from jobforge.pipeline.transition import Outcome, Transition
 from jobforge.pipeline.writing import Verdict, Work, Written, carry_out
@@ -76,12 +79,13 @@ class BronzeLayer(LayerBase):
         schema: Schema | None = None,
         loading: Loading | None = None,
         *,
-        corrects: bool = False,
+        corrects: pl.Schema | None = None,
     ) -> Outcome:
         """`process`, with the log of the transition in the result.
 
-        Where the batch corrects rejects, the columns that an export added are
-        no part of the source.
+        Where the batch corrects rejects, `corrects` has the columns that the
+        source of the rejected batch had: their order and types count, and what
+        an export added is no part of the source.
         """
         opened = self._open(staged_path, Layer.STAGED)
         loading = loading or Loading()
@@ -99,18 +103,19 @@ class BronzeLayer(LayerBase):
         schema: Schema | None,
         transition: Transition,
         *,
-        corrects: bool,
+        corrects: pl.Schema | None,
     ) -> Work:
         contract = parse_schema(schema)
         types = opened.frame.collect_schema()
-        names = (source_columns if corrects else data_columns)(types.names())
+        names = data_columns(types.names()) if corrects is None else corrects.names()
         originals = contract.bind(names)
+        casting = contract if corrects is None else _as_before(contract, originals, types, corrects)
         places = {
             name: free_name(f"__cast_{name}", types)
-            for name, column in contract.columns.items()
+            for name, column in casting.columns.items()
             if column.dtype is not None
         }
-        rules, values = _casts(contract, originals, types, places)
+        rules, values = _casts(casting, originals, types, places)
         parting = part(opened.frame.with_columns(values), [rules]) if rules else None
         rejects = None
         if parting is not None and parting.rejects is not None:
@@ -123,11 +128,10 @@ class BronzeLayer(LayerBase):
         finished = provenance_last(finished, finished.collect_schema().names())
         source_types = {name: str(types[name]) for name in names}
         config = transition.config
-        known = schemas.load(config, transition.move.domain, transition.move.table)
-        notes = (
-            *schemas.drift_notes(known, source_types),
-            *_left_out([name for name in names if name not in originals.values()]),
-        )
+        notes = _left_out([name for name in names if name not in originals.values()])
+        if corrects is None:
+            known = schemas.load(config, transition.move.domain, transition.move.table)
+            notes = (*schemas.drift_notes(known, source_types), *notes)
         footer = self._footer(opened.footer, traceable=opened.footer.traceable)
         declared = contract.as_dict() if contract.columns else None
         footer = footer.model_copy(update={"contract": declared})
@@ -139,8 +143,24 @@ class BronzeLayer(LayerBase):
             probes=(parting.tally,) if parting is not None else (),
             source_columns={new: (old,) for new, old in originals.items()},
             least_bytes=opened.path.stat().st_size // 2,
-            published=lambda log: schemas.record_schema(config, log, source_types, footer.contract),
+            # Corrections come in another form than the source, which is no change of it.
+            published=None
+            if corrects is not None
+            else lambda log: schemas.record_schema(config, log, source_types, footer.contract),
         )
+
+
+def _as_before(
+    contract: Contract, originals: dict[str, str], types: pl.Schema, corrects: pl.Schema
+) -> Contract:
+    """The contract, with the type that each column had which corrections have in another one."""
+    columns = dict(contract.columns)
+    for name, old in originals.items():
+        known = columns.get(name, Column(source=old if old != name else None))
+        if known.dtype is None and types[old] != corrects[old]:
+            with suppress(InvalidSchemaError):  # an append of another type is refused by name
+                columns[name] = replace(known, dtype=parse_dtype(name, corrects[old]))
+    return replace(contract, columns=columns)
 
 
 def _well_formed(schema: Schema | None) -> Contract | None:

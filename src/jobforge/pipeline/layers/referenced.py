@@ -27,7 +27,7 @@ def with_keys(
     inputs: list[InputRef] = []
     for step in steps:
         declared = step.function
-        if not isinstance(declared, References):
+        if not isinstance(declared, References) or declared.keys is not None:
             found.append(step)
             continue
         with located(step, place, pl.LazyFrame()):

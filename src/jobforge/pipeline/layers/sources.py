@@ -17,6 +17,7 @@ from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.models import Note, SourceInfo
 from jobforge.pipeline.provenance import (
     PROVENANCE_DTYPES,
+    REJECTED_COLUMNS,
     SOURCE_ROW,
     data_columns,
     provenance_last,
@@ -75,7 +76,7 @@ def stage_sources(
             table = read_source(file, options, context)
         except SourceError as error:
             raise error.at(file=str(entry.path)) from error
-        opened.append((entry, file, _without_reserved(entry, table, options)))
+        opened.append((entry, file, _without_reserved(entry, table, options, move)))
     types = _common_types([(entry, table) for entry, _, table in opened])
     frames, rejects = [], []
     for entry, _, table in opened:
@@ -94,7 +95,7 @@ def stage_sources(
 
 
 def _without_reserved(
-    entry: FoundFile, table: SourceTable, options: ReadOptions | None
+    entry: FoundFile, table: SourceTable, options: ReadOptions | None, move: Move
 ) -> SourceTable:
     """The table with its own columns out of the way of the provenance columns."""
     rename = dict(options.rename) if options is not None else {}
@@ -108,6 +109,15 @@ def _without_reserved(
                 file=str(entry.path),
             )
     renamed = [rename.get(name, name) for name in own]
+    exported = [name for name in renamed if name in REJECTED_COLUMNS]
+    if exported and move.cures is None:
+        raise ReservedColumnError(
+            f"the source has a column {exported[0]!r}, as an export of rejects has",
+            hint="bring corrections in with `jobforge quarantine replay`; where it is none, pass "
+            f"another name for the column: rename={{{exported[0]!r}: 'source{exported[0]}'}}",
+            file=str(entry.path),
+            column=exported[0],
+        )
     reserved = [name for name in renamed if name in _RESERVED]
     if reserved:
         raise ReservedColumnError(

@@ -12,16 +12,17 @@ from jobforge.errors import InvalidOptionError, RecordNotFoundError, WriteError
 from jobforge.pipeline import lineage
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.footer import open_layer_file
-from jobforge.pipeline.provenance import PROVENANCE, SOURCE_FILE, SOURCE_ROW
+from jobforge.pipeline.provenance import PROVENANCE, REJECTED_COLUMNS, SOURCE_FILE, SOURCE_ROW
 from jobforge.pipeline.rejects.listing import MASK, may_be_shown
+from jobforge.pipeline.rejects.snapshot import Snapshot, standing_moves
 from jobforge.pipeline.rejects.state import (
+    KEY,
     REJECTED_BATCH,
     REJECTED_FILE,
     REJECTED_REASONS,
     REJECTED_ROW,
     RejectFile,
     RejectState,
-    last_moves,
     need_identity,
     reject_files,
     states,
@@ -29,8 +30,6 @@ from jobforge.pipeline.rejects.state import (
 from jobforge.quality.columns import as_text, column
 from jobforge.quality.quarantine import REASONS
 from jobforge.storage.publish import Publication
-
-_KEY = [SOURCE_FILE, SOURCE_ROW]
 
 
 def export_rejects(
@@ -64,29 +63,30 @@ def export_rejects(
             has columns that CSV cannot hold, or `target` is there already.
         StorageError: A file cannot be read or written.
     """
-    place = Path(target)
-    if place.exists():
-        raise InvalidOptionError(f"{place} is there already", hint="name a new file")
+    place = new_file(target)
     record = lineage.known(config, batch_id)
-    files = reject_files(config, record, layer)
+    snapshot = Snapshot.of(config)
+    files = reject_files(snapshot, record, layer)
     if layer is Layer.STAGED:
         raise InvalidOptionError(
             "records that could not be read have no columns to write",
-            hint="`jobforge quarantine show` has them as they stand in the file",
+            hint="`jobforge quarantine show` says which they are, and the quarantine file how they "
+            "stand in the source",
         )
     files = [file for file in files if file.log.target_layer is not Layer.STAGED]
     for file in files:
         need_identity(file)
-    wanted = [_open(config, file, personal=personal) for file in files]
+    wanted = [_open(snapshot, file, personal=personal) for file in files]
     rows = pl.concat(wanted) if wanted else None
     if rows is None or not rows.height:
         raise RecordNotFoundError(
             f"no rejected record of batch {batch_id} is open",
             hint="`jobforge quarantine list` says how they stand",
         )
-    # Who was rejected in one layer is not in the next, so each record stands here once.
-    staged = config.data_root / str(last_moves(record)[Layer.STAGED].target_file)
+    staged = snapshot.path(str(standing_moves(record)[Layer.STAGED].target_file))
     source = open_layer_file(staged, Layer.STAGED).frame
+    if record.cures is not None:
+        source = source.drop(REJECTED_COLUMNS, strict=False)
     names = source.select(~PROVENANCE).collect_schema()
     cells = [_cell(name, dtype) for name, dtype in names.items()]
     if not personal:
@@ -98,7 +98,7 @@ def export_rejects(
             for name, cell in zip(names, cells, strict=True)
         ]
     written = (
-        source.join(rows.lazy(), on=_KEY, how="inner", maintain_order="left")
+        source.join(rows.lazy(), on=KEY, how="inner", maintain_order="left")
         .select(
             *cells,
             pl.lit(batch_id).alias(REJECTED_BATCH),
@@ -122,7 +122,26 @@ def export_rejects(
     return written.height
 
 
-def _open(config: PipelineConfig, file: RejectFile, *, personal: bool) -> pl.DataFrame:
+def new_file(target: object) -> Path:
+    """A path at which nothing stands yet.
+
+    Raises:
+        InvalidOptionError: It is no path, or something stands there.
+    """
+    try:
+        place = Path(target)  # type: ignore[arg-type] # looked at below
+        place.lstat()
+        there = True
+    except FileNotFoundError:
+        there = False
+    except (TypeError, ValueError, OSError) as error:
+        raise InvalidOptionError(f"{target!r} is no path", hint="name a new file") from error
+    if there:
+        raise InvalidOptionError(f"{place} is there already", hint="name a new file")
+    return place
+
+
+def _open(snapshot: Snapshot, file: RejectFile, *, personal: bool) -> pl.DataFrame:
     """The open rows of a reject file: which record each is, and what is wrong with it."""
     shown = None if personal else may_be_shown(file)
     reason = pl.element().struct
@@ -139,10 +158,10 @@ def _open(config: PipelineConfig, file: RejectFile, *, personal: bool) -> pl.Dat
     )
     rows = (
         file.rows()
-        .select(*_KEY, pl.col(REASONS).list.eval(text).list.join("; ").alias(REJECTED_REASONS))
+        .select(*KEY, pl.col(REASONS).list.eval(text).list.join("; ").alias(REJECTED_REASONS))
         .collect(engine="streaming")
     )
-    return rows.filter(states(config, file)["state"] == RejectState.OPEN)
+    return rows.filter(states(snapshot, file)["state"] == RejectState.OPEN)
 
 
 def _personal(files: Sequence[RejectFile]) -> set[str]:

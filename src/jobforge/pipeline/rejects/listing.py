@@ -8,13 +8,16 @@ import polars as pl
 from pydantic import NonNegativeInt
 
 from jobforge.contracts.contract import Contract
+from jobforge.errors import StorageError
 from jobforge.pipeline import lineage, query
 from jobforge.pipeline.config import Layer, PipelineConfig
-from jobforge.pipeline.models import TransitionStatus
+from jobforge.pipeline.models import BatchRecord, LayerTransitionLog
 from jobforge.pipeline.provenance import SOURCE_FILE, SOURCE_ROW
 from jobforge.pipeline.records import Record
+from jobforge.pipeline.rejects.snapshot import Snapshot, standing_moves
 from jobforge.pipeline.rejects.state import RejectFile, RejectState, reject_files, states
 from jobforge.quality.quarantine import REASONS, STEP
+from jobforge.quality.rules import RuleKind
 
 MASK = "[masked]"
 """Stands in place of a value of a personal column."""
@@ -35,6 +38,8 @@ class RejectSummary(Record):
     """Rows by the first rule that each failed, most first."""
     states: dict[RejectState, NonNegativeInt]
     """Rows by how they stand; a state that no row has is left out."""
+    damaged: str | None = None
+    """Why nothing can be said of them, where that is so."""
 
     @property
     def open(self) -> int:
@@ -54,12 +59,13 @@ def rejects(config: PipelineConfig, table: str | None = None) -> list[RejectSumm
         TableNotFoundError: There is no such table.
         StorageError: A record or a file cannot be read.
     """
-    records = query.batches(config, table)
-    correcting = [record for record in records if record.cures is not None]
+    wanted = query.batches(config, table)
+    snapshot = Snapshot.of(config)
     return [
-        _summary(config, file)
-        for record in records
-        for file in reject_files(config, record, known=correcting)
+        _summary(snapshot, record, log)
+        for record in wanted
+        for log in standing_moves(record).values()
+        if log.quarantine_file is not None
     ]
 
 
@@ -86,9 +92,9 @@ def reject_rows(
         StorageError: A record or a file cannot be read.
     """
     record = lineage.known(config, batch_id)
-    parts = [
-        _lines(config, file, personal=personal) for file in reject_files(config, record, layer)
-    ]
+    snapshot = Snapshot.of(config)
+    files = reject_files(snapshot, record, layer)
+    parts = [_lines(snapshot, file, personal=personal) for file in files]
     schema = dict.fromkeys(
         ("layer", "step", "file", "record", "rule", "column", "value", "reason", "state"), pl.String
     )
@@ -99,22 +105,32 @@ def reject_rows(
 def may_be_shown(file: RejectFile) -> set[str] | None:
     """The rules whose values are of no personal column; None where all are."""
     declared = file.footer.contract
-    shown = Contract.from_dict(declared).shown if declared is not None else None
-    if shown is None:
+    contract = Contract.from_dict(declared) if declared is not None else None
+    if contract is None or not contract.personal:
         return None
-    return {count.rule for count in file.log.rules if shown.issuperset(count.columns)}
+    if any(not step.definition for step in file.log.transforms_applied):
+        return set()  # a function may have put a personal value into any column
+    names = {kind: contract.shown(source=kind is RuleKind.CAST) or set() for kind in RuleKind}
+    return {c.rule for c in file.log.rules if names[c.kind].issuperset(c.columns)}
 
 
-def _summary(config: PipelineConfig, file: RejectFile) -> RejectSummary:
-    rows = states(config, file)
-    log = file.log
+def _summary(snapshot: Snapshot, record: BatchRecord, log: LayerTransitionLog) -> RejectSummary:
+    about = {
+        "batch_id": record.batch_id,
+        "table": record.table,
+        "domain": record.domain,
+        "layer": log.target_layer,
+        "stopped": log.target_file is None,
+        "file": str(log.quarantine_file),
+    }
+    try:
+        (file,) = reject_files(snapshot, record, log.target_layer)
+        rows = states(snapshot, file)
+    except StorageError as error:
+        # One file that is gone does not hide what is known of all others.
+        return RejectSummary(**about, rules={}, states={}, damaged=error.message)
     return RejectSummary(
-        batch_id=file.record.batch_id,
-        table=file.record.table,
-        domain=file.record.domain,
-        layer=log.target_layer,
-        stopped=log.status is TransitionStatus.FAILED,
-        file=str(log.quarantine_file),
+        **about,
         rules=dict(_counted(rows, "rule")),
         states={RejectState(name): n for name, n in _counted(rows, "state")},
     )
@@ -125,7 +141,7 @@ def _counted(rows: pl.DataFrame, name: str) -> Iterator[tuple[str, int]]:
     yield from counted.iter_rows()
 
 
-def _lines(config: PipelineConfig, file: RejectFile, *, personal: bool) -> pl.DataFrame:
+def _lines(snapshot: Snapshot, file: RejectFile, *, personal: bool) -> pl.DataFrame:
     frame = file.rows()
     schema = frame.collect_schema()
     shown = None if personal else may_be_shown(file)
@@ -142,7 +158,7 @@ def _lines(config: PipelineConfig, file: RejectFile, *, personal: bool) -> pl.Da
         number.alias("record"),
         pl.col(REASONS),
     ).collect(engine="streaming")
-    rows = rows.with_columns(states(config, file)["state"])
+    rows = rows.with_columns(states(snapshot, file)["state"])
     return rows.explode(REASONS).select(
         "layer",
         "step",

@@ -3,50 +3,37 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
-from jobforge.contracts.column import Column
 from jobforge.contracts.contract import Contract
-from jobforge.contracts.dtypes import parse_dtype
 from jobforge.errors import (
+    DataRootError,
     InvalidOptionError,
-    InvalidSchemaError,
     InvalidTransformError,
+    JobforgeError,
+    PublishConflictError,
     RecordNotFoundError,
-    UnknownColumnError,
 )
 from jobforge.pipeline import lineage
 from jobforge.pipeline.config import Layer, Loading, PipelineConfig
-from jobforge.pipeline.footer import open_layer_file
+from jobforge.pipeline.footer import read_footer
 from jobforge.pipeline.layers import BronzeLayer, GoldLayer, SilverLayer, StagedLayer
+from jobforge.pipeline.layers.referenced import with_keys
 from jobforge.pipeline.models import BatchRecord
-from jobforge.pipeline.provenance import PROVENANCE, SOURCE_FILE, SOURCE_ROW, generate_batch_id
-from jobforge.pipeline.rejects.listing import MASK
-from jobforge.pipeline.rejects.state import (
-    REJECTED_BATCH,
-    REJECTED_FILE,
-    REJECTED_ROW,
-    RejectFile,
-    RejectState,
-    last_moves,
-    need_identity,
-    reject_files,
-    states,
-)
-from jobforge.pipeline.steps import Transform
+from jobforge.pipeline.provenance import BATCH_ID, generate_batch_id
+from jobforge.pipeline.rejects.correction import check_corrections, source_schema
+from jobforge.pipeline.rejects.snapshot import Snapshot, standing_moves
+from jobforge.pipeline.rejects.state import RejectFile, need_identity, reject_files
+from jobforge.pipeline.steps import Place, Transform, resolve_steps
 from jobforge.pipeline.transition import Clock, Outcome
-from jobforge.pipeline.versions import table_store
-from jobforge.quality.columns import columns
-from jobforge.readers.base import ReadContext, ReadOptions
-from jobforge.readers.registry import read_source
-from jobforge.storage.debris import scratch_folder
-from jobforge.storage.source import SourceFile
-
-_KEY = [REJECTED_FILE, REJECTED_ROW]
+from jobforge.pipeline.versions import check_columns, table_store
+from jobforge.readers.base import ReadOptions
+from jobforge.storage.debris import mark, take_over
 
 
 @dataclass(frozen=True)
@@ -60,6 +47,8 @@ class Correction:
         silver: Steps of silver; needed where the batch had some.
         gold: Steps of gold; needed where the batch had some.
         read: Options of the format.
+        to: The last layer to bring them into; the highest that the batch
+            reached unless given.
     """
 
     source: Path | str
@@ -68,6 +57,7 @@ class Correction:
     silver: Sequence[Transform] | None = None
     gold: Sequence[Transform] | None = None
     read: ReadOptions | None = None
+    to: Layer | None = None
 
 
 def replay_rejects(
@@ -75,51 +65,135 @@ def replay_rejects(
 ) -> dict[Layer, Outcome]:
     """Bring corrected records in as a new batch, through the layers that the batch reached.
 
+    The work is tried in a folder of its own first: what it would be stopped by
+    stops it before anything is written to the data root.
+
     Raises:
         TableNotFoundError: There is no such batch.
-        UnknownColumnError: The file does not say which records it corrects.
-        RecordNotFoundError: A row corrects no open reject, or one twice.
-        InvalidOptionError: The file has masked values, or the batch is no
-            longer in the table.
-        InvalidTransformError: The batch had steps, and none are given.
+        UsageError: The file does not fit the batch, a row corrects no reject
+            that waits for it, steps are missing, or the batch is not in silver.
+        PublishConflictError: Somebody brings corrections to the batch in right now.
         JobforgeError: As the four layers do.
     """
     record = lineage.known(config, correction.batch_id)
-    files = reject_files(config, record)
-    for file in files:
-        need_identity(file)
-    _check_steps(record, correction)
-    _check_present(config, record)
-    staged = last_moves(record)[Layer.STAGED]
-    types = open_layer_file(config.data_root / str(staged.target_file), Layer.STAGED)
-    source = types.frame.select(~PROVENANCE).collect_schema()
-    contract = _contract(files, correction, source)
-    _check_rows(config, record, files, correction)
-    loading = Loading("append")
-    outcomes: dict[Layer, Outcome] = {}
-    first = StagedLayer(clock).run(
-        correction.source,
-        config,
-        record.table,
-        record.domain,
-        generate_batch_id(),
-        correction.read,
-        cures=record.batch_id,
+    with _alone(config, record.batch_id):
+        snapshot = Snapshot.of(config)
+        files = reject_files(snapshot, record)
+        if not files:
+            raise RecordNotFoundError(
+                f"batch {record.batch_id} has no rejects",
+                hint="`jobforge quarantine list` says which batches have",
+            )
+        for file in files:
+            need_identity(file)
+        target = _target(snapshot, record, correction)
+        _check_steps(record, correction, target)
+        _check_present(config, record)
+        check_corrections(snapshot, record, files, correction.source, correction.read)
+        work = _Work(record, source_schema(snapshot, record), correction, clock, target)
+        contract = _contract(files, correction)
+        _try(config, work, contract)
+        return work.run(config, contract)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The transitions that bring corrections in, one layer after the other."""
+
+    record: BatchRecord
+    source: pl.Schema
+    correction: Correction
+    clock: Clock
+    target: Layer
+
+    def run(self, config: PipelineConfig, contract: Contract) -> dict[Layer, Outcome]:
+        record, correction, clock = self.record, self.correction, self.clock
+        loading = Loading("append")
+        staged = StagedLayer(clock).run(
+            correction.source,
+            config,
+            record.table,
+            record.domain,
+            generate_batch_id(),
+            correction.read,
+            cures=record.batch_id,
+        )
+        bronze = BronzeLayer(clock).run(
+            staged.path, config, contract, loading, corrects=self.source
+        )
+        silver = SilverLayer(clock).run(bronze.path, config, correction.silver, loading)
+        made = {Layer.STAGED: staged, Layer.BRONZE: bronze, Layer.SILVER: silver}
+        if self.target is Layer.GOLD:
+            made[Layer.GOLD] = GoldLayer(clock).run(silver.path, config, correction.gold, loading)
+        return made
+
+
+@contextmanager
+def _alone(config: PipelineConfig, batch_id: str) -> Iterator[None]:
+    """Keep others from bringing corrections to the same batch in meanwhile.
+
+    Raises:
+        PublishConflictError: Somebody does.
+    """
+    path = config.running_path() / f"{batch_id}.replay"
+    busy = PublishConflictError(
+        f"somebody brings corrections to batch {batch_id} in right now",
+        hint="look at what they brought in, then replay what is still open",
     )
-    outcomes[Layer.STAGED] = first
-    second = BronzeLayer(clock).run(first.path, config, contract, loading, corrects=True)
-    outcomes[Layer.BRONZE] = second
-    third = SilverLayer(clock).run(second.path, config, correction.silver, loading)
-    outcomes[Layer.SILVER] = third
-    if Layer.GOLD in last_moves(record):
-        outcomes[Layer.GOLD] = GoldLayer(clock).run(third.path, config, correction.gold, loading)
-    return outcomes
+    marker = take_over(path)
+    if marker is None and path.exists():
+        raise busy
+    if marker is None:
+        try:
+            marker = mark(path)
+        except DataRootError as error:
+            if isinstance(error.__cause__, FileExistsError):
+                raise busy from error
+            raise
+    try:
+        yield
+    finally:
+        marker.done()
 
 
-def _check_steps(record: BatchRecord, correction: Correction) -> None:
+def _target(snapshot: Snapshot, record: BatchRecord, correction: Correction) -> Layer:
+    """The last layer to bring the rows into.
+
+    Raises:
+        InvalidOptionError: It is none of silver and gold, the batch is not
+            there, or its rows in gold are aggregates.
+    """
+    moves = standing_moves(record)
+    gold = moves.get(Layer.GOLD)
+    wanted = correction.to
+    if wanted not in (None, Layer.SILVER, Layer.GOLD):
+        raise InvalidOptionError(f"to is {str(wanted)!r}", hint="use 'silver' or 'gold'")
+    if wanted is Layer.SILVER or (wanted is None and gold is None):
+        return Layer.SILVER
+    if gold is None or gold.target_file is None:
+        raise InvalidOptionError(
+            f"batch {record.batch_id} is not in gold", hint="bring it into silver: to='silver'"
+        )
+    silver = moves[Layer.SILVER]
+    rows, before = (
+        read_footer(snapshot.path(str(log.target_file))).traceable for log in (gold, silver)
+    )
+    if before and not rows:
+        raise InvalidOptionError(
+            f"gold of batch {record.batch_id} is aggregated, and rows of their own do not belong "
+            "there",
+            hint="bring the corrections into silver (to='silver'), and make gold anew from there",
+            table=record.table,
+        )
+    return Layer.GOLD
+
+
+def _check_steps(record: BatchRecord, correction: Correction, target: Layer) -> None:
     """Refuse to bring rows in by another way than the rest of their batch came."""
-    for layer, given in ((Layer.SILVER, correction.silver), (Layer.GOLD, correction.gold)):
-        log = last_moves(record).get(layer)
+    asked = [(Layer.SILVER, correction.silver)]
+    asked += [(Layer.GOLD, correction.gold)] if target is Layer.GOLD else []
+    for layer, given in asked:
+        log = standing_moves(record).get(layer)
         if log is not None and log.transforms_applied and given is None:
             names = ", ".join(step.name for step in log.transforms_applied)
             raise InvalidTransformError(
@@ -131,101 +205,71 @@ def _check_steps(record: BatchRecord, correction: Correction) -> None:
 
 
 def _check_present(config: PipelineConfig, record: BatchRecord) -> None:
-    """Refuse corrections to a batch that another one took the place of since."""
-    log = last_moves(record).get(Layer.SILVER)
+    """Refuse corrections to a batch that is not in silver: they would stand there alone."""
+    log = standing_moves(record).get(Layer.SILVER)
+    where = f"silver of {record.domain}/{record.table}"
     if log is None or log.target_file is None:
+        raise InvalidOptionError(
+            f"batch {record.batch_id} has not reached {where}",
+            hint="promote it first, or ingest the corrected source as a batch of its own",
+            table=record.table,
+        )
+    if not log.row_count_out:
         return
     store = table_store(config, Layer.SILVER, record.domain, record.table)
-    latest = store.latest()
-    if latest is None:
-        return
-    rows = store.scan(store.version(latest))
-    mine = rows.filter(pl.col("_batch_id") == record.batch_id).head(1)
-    any_row = log.row_count_out
-    if any_row and not mine.collect(engine="streaming").height:
+    mine = store.scan(store.version()).filter(pl.col(BATCH_ID) == record.batch_id).head(1)
+    if not mine.collect(engine="streaming").height:
         raise InvalidOptionError(
-            f"batch {record.batch_id} is no longer in silver of {record.domain}/{record.table}",
+            f"batch {record.batch_id} is no longer in {where}",
             hint="another batch took its place: ingest the corrected source as a batch of its own",
             table=record.table,
         )
 
 
-def _contract(files: list[RejectFile], correction: Correction, source: pl.Schema) -> Contract:
-    """The contract of the batch, with a type for each column that was not text in the source."""
-    contract = correction.contract
-    if contract is None:
-        declared = next((f.footer.contract for f in files if f.footer.contract), None)
-        contract = Contract.from_dict(declared) if declared else Contract({})
-    names = {contract.source_of(name): name for name in contract.columns}
-    declared_columns = dict(contract.columns)
-    for old, dtype in source.items():
-        name = names.get(old, old)
-        known = declared_columns.get(name, Column())
-        wanted = isinstance(dtype, pl.String) or known.dtype is not None
-        if not wanted and (old in names or contract.extra_columns == "keep"):
-            try:
-                declared_columns[name] = replace(known, dtype=parse_dtype(name, dtype))
-            except InvalidSchemaError:
-                continue  # an append of another type is refused with its name
-    return replace(contract, columns=declared_columns)
+def _contract(files: list[RejectFile], correction: Correction) -> Contract:
+    if correction.contract is not None:
+        return correction.contract
+    declared = next((f.footer.contract for f in files if f.footer.contract), None)
+    return Contract.from_dict(declared) if declared else Contract({})
 
 
-def _check_rows(
-    config: PipelineConfig, record: BatchRecord, files: list[RejectFile], correction: Correction
-) -> None:
-    """Refuse rows that correct nothing, before anything is written."""
-    with scratch_folder(Path(tempfile.gettempdir()), generate_batch_id()) as scratch:
-        table = read_source(
-            SourceFile(Path(correction.source)), correction.read, ReadContext(scratch)
-        )
-        frame = table.frame
-        names = frame.collect_schema().names()
-        for name in (REJECTED_BATCH, *_KEY):
-            if name not in names:
-                raise UnknownColumnError(
-                    f"{correction.source} has no column {name!r}, which says what a row corrects",
-                    hint="correct a file that `jobforge quarantine export` wrote",
-                    column=name,
-                )
-        keys = frame.select(REJECTED_BATCH, *_KEY).collect(engine="streaming")
-        texts = [n for n, t in frame.collect_schema().items() if isinstance(t, pl.String)]
-        masked = (
-            frame.select(pl.lit(value=False))
-            if not texts
-            else frame.select(
-                pl.any_horizontal((columns(texts).as_expr() == MASK).fill_null(value=False)).any()
-            )
-        )
-        has_mask = bool(masked.collect(engine="streaming").item())
-    if has_mask:
-        raise InvalidOptionError(
-            f"{correction.source} has masked values",
-            hint="export with --show-personal, correct that file, and keep it safe",
-        )
-    others = keys.filter(keys[REJECTED_BATCH].ne_missing(record.batch_id))
-    if others.height:
-        raise RecordNotFoundError(
-            f"{others.height:,} rows are of another batch than {record.batch_id}",
-            hint="replay one batch at a time",
-        )
-    asked = keys.select(
-        pl.col(REJECTED_FILE).alias(SOURCE_FILE),
-        pl.col(REJECTED_ROW).cast(pl.Int64, strict=False).alias(SOURCE_ROW),
+def _try(config: PipelineConfig, work: _Work, contract: Contract) -> None:
+    """Do the work in a folder of its own, and compare the columns with those of the tables.
+
+    Raises:
+        SchemaMismatchError: They differ.
+        JobforgeError: As the four layers do.
+    """
+    correction = work.correction
+    fixed = replace(
+        correction,
+        silver=_with_keys(config, work, Layer.SILVER, correction.silver),
+        gold=_with_keys(config, work, Layer.GOLD, correction.gold),
     )
-    known = pl.concat(
-        [states(config, file).filter(pl.col("state") == RejectState.OPEN) for file in files]
-    ).select(SOURCE_FILE, SOURCE_ROW)
-    strangers = asked.join(known, on=[SOURCE_FILE, SOURCE_ROW], how="anti")
-    if strangers.height:
-        row = strangers.row(0)
-        raise RecordNotFoundError(
-            f"{strangers.height:,} rows correct no open reject, the first one record {row[1]} of "
-            f"{row[0]}",
-            hint="nothing was written; `jobforge quarantine list` says how the rejects stand",
-        )
-    twice = asked.height - asked.n_unique()
-    if twice:
-        raise RecordNotFoundError(
-            f"{twice:,} rows correct a record that another row corrects too",
-            hint="nothing was written; leave one row for each record",
-        )
+    with tempfile.TemporaryDirectory(prefix="jobforge-") as folder:
+        trial = PipelineConfig(Path(folder), row_numbers=config.row_numbers)
+        try:
+            made = replace(work, correction=fixed).run(trial, contract)
+        except JobforgeError as error:
+            # Nobody finds the files of a trial, and nothing of it is in quarantine.
+            error.place = {key: v for key, v in error.place.items() if key != "quarantine"}
+            error.hint = "nothing was written; mend the corrected file, and replay it again"
+            raise
+        for layer, outcome in made.items():
+            if layer is Layer.STAGED:
+                continue
+            store = table_store(config, layer, work.record.domain, work.record.table)
+            if store.latest() is not None:
+                schema = pl.scan_parquet(outcome.path, glob=False).collect_schema()
+                check_columns(store, store.version(), schema)
+
+
+def _with_keys(
+    config: PipelineConfig, work: _Work, layer: Layer, steps: Sequence[Transform] | None
+) -> list[Transform] | None:
+    """Steps whose references to tables are read from the real data root."""
+    if steps is None:
+        return None
+    place = Place(layer, work.record.table)
+    found, _ = with_keys(config, resolve_steps(steps, place), place)
+    return [step.function for step in found]

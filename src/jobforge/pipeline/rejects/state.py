@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 import polars as pl
 
-from jobforge.errors import InvalidOptionError, TableDamagedError
-from jobforge.pipeline import lineage
-from jobforge.pipeline.config import Layer, PipelineConfig
+from jobforge.errors import InvalidOptionError
+from jobforge.pipeline.config import Layer
 from jobforge.pipeline.footer import Footer, read_footer
-from jobforge.pipeline.models import (
-    BatchRecord,
-    LayerTransitionLog,
-    Operation,
-    TransitionStatus,
-    Waiver,
-)
+from jobforge.pipeline.models import BatchRecord, LayerTransitionLog, RecordRef, Waiver
 from jobforge.pipeline.provenance import REJECTED_COLUMNS, SOURCE_FILE, SOURCE_ROW
+from jobforge.pipeline.rejects.snapshot import Snapshot, standing_moves
 from jobforge.quality.quarantine import REASONS
 from jobforge.quality.rules import RuleKind
 
-MOVES = (Operation.INGEST, Operation.REPLACE, Operation.APPEND, None)
-"""Operations that move a batch; null in records of format 1."""
 REJECTED_BATCH, REJECTED_FILE, REJECTED_ROW, REJECTED_REASONS = REJECTED_COLUMNS
-_KEY = [SOURCE_FILE, SOURCE_ROW]
+KEY = [SOURCE_FILE, SOURCE_ROW]
 _NO_RECORDS = pl.DataFrame(schema={SOURCE_FILE: pl.String, SOURCE_ROW: pl.Int64})
 
 
@@ -36,7 +28,7 @@ class RejectState(StrEnum):
 
     OPEN = "open"
     CURED = "cured"
-    """A later batch brought the record in, corrected."""
+    """A later batch brought the record into silver, corrected."""
     WAIVED = "waived"
     """Somebody decided to leave it out."""
     DUPLICATE = "duplicate"
@@ -45,14 +37,12 @@ class RejectState(StrEnum):
 
 @dataclass(frozen=True)
 class RejectFile:
-    """The rejects of one layer of a batch, as its last transition left them."""
+    """The rejects of one layer of a batch."""
 
     record: BatchRecord
     log: LayerTransitionLog
     path: Path
     footer: Footer
-    corrections: tuple[BatchRecord, ...]
-    """Later batches that bring rejects of this one in, corrected."""
 
     @property
     def duplicates(self) -> set[str]:
@@ -64,48 +54,23 @@ class RejectFile:
         return pl.scan_parquet(self.path, glob=False)
 
 
-def last_moves(record: BatchRecord) -> dict[Layer, LayerTransitionLog]:
-    """The last transition that moved the batch into each layer."""
-    return {log.target_layer: log for log in record.transitions if log.operation in MOVES}
-
-
 def reject_files(
-    config: PipelineConfig,
-    record: BatchRecord,
-    layer: Layer | None = None,
-    known: Iterable[BatchRecord] | None = None,
+    snapshot: Snapshot, record: BatchRecord, layer: Layer | None = None
 ) -> list[RejectFile]:
     """The rejects of a batch, layer by layer.
-
-    Args:
-        config: Where the data root is.
-        record: The batch.
-        layer: One layer; every one unless given.
-        known: The records of all batches, where the caller has them.
 
     Raises:
         TableDamagedError: A file that the record names is not there.
     """
     found = []
-    others: tuple[BatchRecord, ...] | None = None
-    for member, log in last_moves(record).items():
-        if log.quarantine_file is None or layer not in (None, member):
-            continue
-        path = config.data_root / log.quarantine_file
-        if not path.is_file():
-            raise TableDamagedError(
-                f"the rejects {path} are not there",
-                hint="restore the file from a backup; the record of the batch names it",
-                table=record.table,
-            )
-        if others is None:
-            every = lineage.all_records(config) if known is None else known
-            others = tuple(other for other in every if other.cures == record.batch_id)
-        found.append(RejectFile(record, log, path, read_footer(path), others))
+    for member, log in standing_moves(record).items():
+        if log.quarantine_file is not None and layer in (None, member):
+            path = snapshot.path(log.quarantine_file)
+            found.append(RejectFile(record, log, path, read_footer(path)))
     return found
 
 
-def states(config: PipelineConfig, file: RejectFile) -> pl.DataFrame:
+def states(snapshot: Snapshot, file: RejectFile) -> pl.DataFrame:
     """How each row of a reject file stands, in its order.
 
     Returns:
@@ -113,86 +78,144 @@ def states(config: PipelineConfig, file: RejectFile) -> pl.DataFrame:
         identity, `_source_file` and `_source_row`.
     """
     frame = file.rows()
-    named = [name for name in _KEY if name in frame.collect_schema()]
-    rows = frame.select(
-        pl.col(REASONS).list.first().struct.field("rule").alias("rule"), *named
-    ).collect(engine="streaming")
-    state = pl.lit(str(RejectState.OPEN))
-    state = (
-        pl.when(pl.col("rule").is_in(list(file.duplicates)))
-        .then(pl.lit(str(RejectState.DUPLICATE)))
-        .otherwise(state)
-    )
-    rows = rows.with_columns(state.alias("state"))
-    if named != _KEY:
-        return _waived(rows, [w for w in _waivers(file) if w.records is None])
-    cured = _cured(config, file.corrections)
-    rows = rows.join(
-        cured.with_columns(pl.lit(value=True).alias("cured")),
-        on=_KEY,
-        how="left",
-        maintain_order="left",
-        nulls_equal=False,
-    )
-    cure = pl.col("cured").fill_null(value=False) & (pl.col("state") == RejectState.OPEN)
+    named = [name for name in KEY if name in frame.collect_schema()]
+    first = pl.col(REASONS).list.first().struct.field("rule").alias("rule")
+    rows = frame.select(first, *named).collect(engine="streaming")
+    doubles = pl.col("rule").is_in(list(file.duplicates))
     rows = rows.with_columns(
-        pl.when(cure).then(pl.lit(str(RejectState.CURED))).otherwise("state").alias("state")
-    ).drop("cured")
-    return _waived(rows, _waivers(file))
+        pl.when(doubles)
+        .then(pl.lit(str(RejectState.DUPLICATE)))
+        .otherwise(pl.lit(str(RejectState.OPEN)))
+        .alias("state")
+    )
+    waivers = [w for w in file.record.waivers if w.quarantine_file == file.log.quarantine_file]
+    if named != KEY:
+        return _waived(rows, waivers, identified=False)
+    cured = among(_cured(snapshot, file.record))
+    return _waived(_set(rows, cured, RejectState.CURED), waivers, identified=True)
 
 
-def _waivers(file: RejectFile) -> list[Waiver]:
-    name = file.log.quarantine_file
-    return [waiver for waiver in file.record.waivers if waiver.quarantine_file == name]
+def among(records: pl.DataFrame) -> pl.Expr:
+    """Whether a row is one of some records, by `_source_file` and `_source_row`."""
+    keys = records.select(KEY).to_struct().implode()
+    return pl.struct(KEY).is_in(keys).fill_null(value=False)
 
 
-def _waived(rows: pl.DataFrame, waivers: list[Waiver]) -> pl.DataFrame:
+def refs(records: Iterable[RecordRef]) -> pl.DataFrame:
+    """Records as rows of `_source_file` and `_source_row`."""
+    keys = [(ref.source_file, ref.source_row) for ref in records]
+    return pl.DataFrame(keys, schema=_NO_RECORDS.schema, orient="row")
+
+
+def _set(rows: pl.DataFrame, meant: pl.Expr, state: RejectState) -> pl.DataFrame:
+    """The rows with a state for those that are meant and open."""
     open_ = pl.col("state") == RejectState.OPEN
+    chosen = pl.when(open_ & meant).then(pl.lit(str(state))).otherwise("state")
+    return rows.with_columns(chosen.alias("state"))
+
+
+def _waived(rows: pl.DataFrame, waivers: Sequence[Waiver], *, identified: bool) -> pl.DataFrame:
     for waiver in waivers:
-        meant = open_
-        if waiver.records is not None:
-            keys = [(r.source_file, r.source_row) for r in waiver.records]
-            among = pl.struct(_KEY).is_in(
-                pl.DataFrame(keys, schema=_NO_RECORDS.schema, orient="row").to_struct().implode()
+        meant = pl.lit(value=True)
+        if identified:
+            meant = (
+                among(refs(waiver.records))
+                if waiver.records is not None
+                else ~among(refs(waiver.besides))
             )
-            meant = open_ & among.fill_null(value=False)
-        rows = rows.with_columns(
-            pl.when(meant).then(pl.lit(str(RejectState.WAIVED))).otherwise("state").alias("state")
-        )
+        rows = _set(rows, meant, RejectState.WAIVED)
     return rows
 
 
-def _cured(config: PipelineConfig, corrections: Iterable[BatchRecord]) -> pl.DataFrame:
-    """The records that batches of corrections brought into silver, each once.
+def _cured(snapshot: Snapshot, record: BatchRecord) -> pl.DataFrame:
+    """The records of a batch that later ones brought into silver, corrected, each once.
+
+    A batch that corrects rejects may have rejects itself: one of them is cured
+    too where another batch brought the first record in.
+    """
+    own = brought_in(snapshot, record)
+    first = next((r for r in snapshot.records if r.batch_id == record.cures), None)
+    if first is None:
+        return own
+    known = _origins(snapshot, record)
+    through = known.join(
+        brought_in(snapshot, first),
+        left_on=[REJECTED_FILE, REJECTED_ROW],
+        right_on=KEY,
+        how="semi",
+    )
+    return pl.concat([own, through.select(KEY)]).unique(maintain_order=True)
+
+
+def brought_in(
+    snapshot: Snapshot, record: BatchRecord, batches: set[str] | None = None
+) -> pl.DataFrame:
+    """The records of a batch that batches of corrections have in silver, each once.
 
     Looked up in what those batches hold, not in a list of what was meant to come.
+
+    Args:
+        snapshot: The records.
+        record: The batch.
+        batches: Look at these batches of corrections only.
     """
-    parts = [_arrived(config, record) for record in corrections]
-    return pl.concat([_NO_RECORDS, *parts]).unique(maintain_order=True)
+    parts = [_NO_RECORDS]
+    for other in snapshot.corrections(record.batch_id):
+        own = batches is None or other.batch_id in batches
+        arrived = pl.concat(
+            [
+                _arrived(snapshot, other) if own else _NO_RECORDS,
+                brought_in(snapshot, other, batches),
+            ]
+        )
+        origins = _origins(snapshot, other).join(arrived.unique(), on=KEY, how="semi")
+        parts.append(
+            origins.select(
+                pl.col(REJECTED_FILE).alias(SOURCE_FILE), pl.col(REJECTED_ROW).alias(SOURCE_ROW)
+            )
+        )
+    return pl.concat(parts).unique(maintain_order=True)
 
 
-def _arrived(config: PipelineConfig, record: BatchRecord) -> pl.DataFrame:
-    """Which records a batch of corrections has in silver: those that did not leave before."""
-    moves = last_moves(record)
-    staged, silver = moves.get(Layer.STAGED), moves.get(Layer.SILVER)
-    done = (TransitionStatus.SUCCESS, TransitionStatus.PARTIAL)
-    if staged is None or silver is None or silver.status not in done or not staged.target_file:
+def curers(snapshot: Snapshot, record: BatchRecord) -> list[str]:
+    """The batches of corrections that have a record of a batch in silver."""
+    return [
+        other.batch_id
+        for other in snapshot.corrections(record.batch_id)
+        if _arrived(snapshot, other).height
+    ]
+
+
+def _origins(snapshot: Snapshot, record: BatchRecord) -> pl.DataFrame:
+    """For each record of a batch of corrections the record that it corrects."""
+    staged = standing_moves(record).get(Layer.STAGED)
+    if staged is None or staged.target_file is None:
+        return _NO_RECORDS.with_columns(
+            pl.col(SOURCE_FILE).alias(REJECTED_FILE), pl.col(SOURCE_ROW).alias(REJECTED_ROW)
+        )
+    rows = pl.scan_parquet(snapshot.path(staged.target_file), glob=False)
+    return rows.select(*KEY, REJECTED_FILE, pl.col(REJECTED_ROW).cast(pl.Int64)).collect(
+        engine="streaming"
+    )
+
+
+def _arrived(snapshot: Snapshot, record: BatchRecord) -> pl.DataFrame:
+    """The records of a batch that it has in silver: those that did not leave before."""
+    moves = standing_moves(record)
+    silver = moves.get(Layer.SILVER)
+    if silver is None or silver.target_file is None:
         return _NO_RECORDS
-    path = config.data_root / staged.target_file
-    if not path.is_file():
-        return _NO_RECORDS
-    rows = pl.scan_parquet(path, glob=False)
+    rows = _origins(snapshot, record).select(KEY).lazy()
     gone = [
-        file.rows() for file in reject_files(config, record, known=()) if file.log is not staged
+        file.rows()
+        for file in reject_files(snapshot, record)
+        if file.log.target_layer in (Layer.BRONZE, Layer.SILVER)
     ]
     if silver.edges_file is not None:
-        gone.append(pl.scan_parquet(config.data_root / silver.edges_file, glob=False))
+        gone.append(pl.scan_parquet(snapshot.path(silver.edges_file), glob=False))
     for left in gone:
-        rows = rows.join(left.select(_KEY), on=_KEY, how="anti")
-    return rows.select(
-        pl.col(REJECTED_FILE).alias(SOURCE_FILE),
-        pl.col(REJECTED_ROW).cast(pl.Int64).alias(SOURCE_ROW),
-    ).collect(engine="streaming")
+        rows = rows.join(left.select(KEY), on=KEY, how="anti", maintain_order="left")
+    return rows.collect(engine="streaming")
 
 
 def need_identity(file: RejectFile) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import polars as pl
+
 from jobforge.errors import InvalidOptionError, RecordNotFoundError
 from jobforge.pipeline import lineage
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.models import BatchRecord, RecordRef, Waiver
 from jobforge.pipeline.provenance import SOURCE_FILE, SOURCE_ROW
+from jobforge.pipeline.rejects.snapshot import Snapshot
 from jobforge.pipeline.rejects.state import (
     RejectFile,
     RejectState,
@@ -62,8 +65,9 @@ def waive_rejects(
 
     def change(record: BatchRecord) -> BatchRecord:
         made.clear()
-        for file in reject_files(config, record, layer):
-            waiver = _waiver(config, file, by, why, clock, records, source_file)
+        snapshot = Snapshot.of(config)
+        for file in reject_files(snapshot, record, layer):
+            waiver = _waiver(snapshot, file, by, why, clock, records, source_file)
             made.extend([waiver] if waiver is not None else [])
         missing = set(records or ()) - {r.source_row for w in made for r in w.records or ()}
         if not made or missing:
@@ -87,7 +91,7 @@ def _check_records(records: object) -> None:
 
 
 def _waiver(
-    config: PipelineConfig,
+    snapshot: Snapshot,
     file: RejectFile,
     by: str,
     why: str,
@@ -96,19 +100,20 @@ def _waiver(
     source_file: str | None,
 ) -> Waiver | None:
     """The waiver for one file; None where none of the rows is open in it."""
-    rows = states(config, file)
-    rows = rows.filter(rows["state"] == RejectState.OPEN)
+    standing = states(snapshot, file)
+    rows = standing.filter(standing["state"] == RejectState.OPEN)
     refs = None
+    besides: tuple[RecordRef, ...] = ()
+    if records is None and source_file is None and SOURCE_ROW in standing.columns:
+        settled = (RejectState.CURED, RejectState.WAIVED)
+        besides = _refs(standing.filter(standing["state"].is_in(settled)))
     if records is not None or source_file is not None:
         need_identity(file)
         if records is not None:
             rows = rows.filter(rows[SOURCE_ROW].is_in(list(records)))
         if source_file is not None:
             rows = rows.filter(rows[SOURCE_FILE] == source_file)
-        refs = tuple(
-            RecordRef(source_file=name, source_row=number)
-            for name, number in rows.select(SOURCE_FILE, SOURCE_ROW).iter_rows()
-        )
+        refs = _refs(rows)
         if records is not None and len({ref.source_row for ref in refs}) < len(refs):
             raise InvalidOptionError(
                 "several source files have a record of that number",
@@ -124,4 +129,12 @@ def _waiver(
         quarantine_file=str(file.log.quarantine_file),
         rows=rows.height,
         records=refs,
+        besides=besides,
+    )
+
+
+def _refs(rows: pl.DataFrame) -> tuple[RecordRef, ...]:
+    return tuple(
+        RecordRef(source_file=name, source_row=number)
+        for name, number in rows.select(SOURCE_FILE, SOURCE_ROW).iter_rows()
     )
