@@ -548,3 +548,35 @@ def test_a_rule_that_fails_while_it_is_computed_is_named(
         engine.promote_to_silver(bronze, steps)
     assert hit.value.place["step"] == "breaks"
     assert not list(engine.config.silver_path().rglob("*.parquet"))
+
+
+def test_the_full_run_gives_what_the_four_calls_give(tmp_path: Path) -> None:
+    source = write_csv(tmp_path / "orders.csv", ORDERS)
+    contract = Contract({"qty": Column("Int64", ge=1, null_values=["-"])}, max_rejects=0.9)
+    steps: list[Any] = [
+        trim("email"),
+        keep("state A", pl.col("state") == "A"),
+        expect("mail", pl.col("email").str.contains("@"), on_fail="warn"),
+        deduplicate("id", keep="latest", order_by="qty"),
+    ]
+    by_hand = PipelineEngine(PipelineConfig(tmp_path / "hand"))
+    staged = by_hand.ingest(source, "orders")
+    bronze = by_hand.promote_to_bronze(staged["staged_path"], contract)
+    silver = by_hand.promote_to_silver(bronze["bronze_path"], steps)
+    gold = by_hand.promote_to_gold(silver["silver_path"])
+    whole = PipelineEngine(PipelineConfig(tmp_path / "whole"))
+    run = whole.run_full_pipeline(source, "orders", "default", contract, steps)
+    volatile = ["_ingested_at", "_batch_id"]
+    for ours, log in zip(
+        (staged["log"], bronze["log"], silver["log"], gold["log"]), run["logs"], strict=True
+    ):
+        assert (ours.account, ours.rules, ours.notes) == (log.account, log.rules, log.notes)
+        for name in ("target_file", "quarantine_file", "edges_file"):
+            files = [getattr(ours, name), getattr(log, name)]
+            assert (files[0] is None) == (files[1] is None)
+            if files[0] is not None:
+                one, two = (
+                    pl.read_parquet(engine.config.data_root / file).drop(volatile, strict=False)
+                    for engine, file in zip((by_hand, whole), files, strict=True)
+                )
+                assert one.equals(two)
