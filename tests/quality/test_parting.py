@@ -74,7 +74,7 @@ def test_columns_of_any_name_are_judged() -> None:
         )
         for at, name in enumerate(ODD)
     ]
-    parting = part(frame.lazy(), [rules])
+    parting = part(frame.lazy(), rules)
     kept, tally, rejects = pl.collect_all(frames(parting), engine="streaming")
     assert kept.columns == ODD
     assert kept.rows() == [(1,) * len(ODD)]
@@ -102,7 +102,7 @@ def test_values_of_every_type_have_a_text_or_none() -> None:
         for name in frame.columns
     ]
     both = Rule("both", RuleKind.CHECK, pl.lit(value=True), "is wrong", ("c", "z"), "contract")
-    rejects = part(frame.lazy(), [[*rules, both]]).rejects
+    rejects = part(frame.lazy(), [*rules, both]).rejects
     assert rejects is not None
     (row,) = rejects.collect().to_dicts()
     assert [reason["value"] for reason in row[REASONS]] == [

@@ -57,7 +57,7 @@ def unique_checks(
             continue
         key = exactly(group[0]) if len(group) == 1 else pl.struct(these(group))
         empty = pl.any_horizontal(exactly(name).is_null() for name in group)
-        failed = pl.len().over(these(group).as_expr()) > 1
+        failed = pl.len().over([exactly(name) for name in group]) > 1
         if known is not None and known.height:
             held = known.select(these(group)).drop_nulls().unique()
             values = held.to_series() if len(group) == 1 else held.to_struct()
@@ -79,9 +79,11 @@ def _of_column(name: str, column: Column, dtype: pl.DataType) -> list[tuple[str,
     if not column.nullable:
         found.append(("not_null", value.is_null(), "is null"))
     if column.ge is not None:
-        found.append(("ge", value < pl.lit(column.ge, dtype=dtype), f"is less than {column.ge}"))
+        below = value < pl.lit(column.ge, dtype=dtype)
+        found.append(("ge", _or_nan(below, value, dtype), f"is less than {column.ge}"))
     if column.le is not None:
-        found.append(("le", value > pl.lit(column.le, dtype=dtype), f"is more than {column.le}"))
+        above = value > pl.lit(column.le, dtype=dtype)
+        found.append(("le", _or_nan(above, value, dtype), f"is more than {column.le}"))
     if column.pattern is not None:
         text = f"does not match {column.pattern}"
         found.append(("pattern", ~value.str.contains(column.pattern), text))
@@ -97,6 +99,11 @@ def _of_column(name: str, column: Column, dtype: pl.DataType) -> list[tuple[str,
         limits = f"{least if least is not None else 0} to {most if most is not None else 'any'}"
         found.append(("length", failed, f"has not {limits} characters"))
     return found
+
+
+def _or_nan(failed: pl.Expr, value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """NaN is in no range; Polars takes it for the greatest number."""
+    return failed | value.is_nan() if dtype.is_float() else failed
 
 
 def _rule(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from jobforge.contracts.dtypes import parse_dtype, type_text
@@ -19,6 +20,9 @@ Value = int | float | str | bool | Decimal | dt.date | dt.datetime | dt.time
 Length = tuple[int | None, int | None]
 """Least and most characters; None is no limit."""
 _SIGNS = set("0123456789+-eE")
+_LONGEST_SHOWN = 80
+_WIDEST = 127
+"""Bits of the widest whole number that Polars has, its sign apart."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ class Column:
                 raise _meaningless(option, getattr(self, option), "True or False")
         for option in ("source", "pattern", "format", "pii", "description"):
             value = getattr(self, option)
-            if value is not None and (not isinstance(value, str) or not value):
+            if value is not None and not is_text(value):
                 raise _meaningless(option, value, "text")
         if self.key and self.nullable:
             raise InvalidSchemaError(
@@ -211,7 +215,11 @@ def _check_signs(column: Column) -> None:
 
 
 def _meaningless(option: str, value: object, use: str) -> InvalidSchemaError:
-    return InvalidSchemaError(f"{option} is {value!r}", hint=f"use {use}")
+    try:
+        shown = repr(value)[:_LONGEST_SHOWN]
+    except ValueError:  # Python prints no number of thousands of digits
+        shown = f"a very long {type(value).__name__}"
+    return InvalidSchemaError(f"{option} is {shown}", hint=f"use {use}")
 
 
 def _length(value: object) -> Length | None:
@@ -222,7 +230,7 @@ def _length(value: object) -> Length | None:
     if (
         not isinstance(pair, (list, tuple))
         or len(pair) != 2  # noqa: PLR2004 - least and most
-        or not all(n is None or (isinstance(n, int) and n >= 0) for n in pair)
+        or not all(n is None or (type(n) is int and n >= 0) for n in pair)
         or all(n is None for n in pair)
         or (None not in pair and pair[0] > pair[1])
     ):
@@ -261,7 +269,7 @@ def _bound(option: str, value: object, dtype: pl.DataType | None) -> Value | Non
 
 def _value(option: str, value: object, dtype: pl.DataType) -> Value:
     """A value as the type has it; dates, times and decimals may be given as text."""
-    wrong = _meaningless(option, value, f"a value of the type {dtype}")
+    use = f"a value of the type {dtype}"
     try:
         given: object = value
         if isinstance(dtype, pl.Decimal):
@@ -274,16 +282,49 @@ def _value(option: str, value: object, dtype: pl.DataType) -> Value:
             given = dt.time.fromisoformat(value)
         elif dtype.is_float() and isinstance(value, int) and not isinstance(value, bool):
             given = float(value)
-        if isinstance(given, bool) and not isinstance(dtype, pl.Boolean):
-            raise wrong
-        if isinstance(given, dt.datetime) and isinstance(dtype, pl.Date):
-            raise wrong
+        if not _of_kind(given, dtype):
+            raise _meaningless(option, value, use)
         held = pl.Series([given], dtype=dtype, strict=True).item()
-    except (pl.exceptions.PolarsError, ArithmeticError, ValueError, TypeError) as error:
-        raise wrong from error
+        if isinstance(dtype, pl.Float32):
+            # The shortest form of the number is what was meant, and not its binary value.
+            held = float(str(np.float32(held)))
+    except _NO_VALUE as error:
+        raise _meaningless(option, value, use) from error
     if held is None or held != given:
-        raise wrong
+        raise _meaningless(option, value, use)
     return held  # type: ignore[no-any-return] # whatever Python value Polars has for the type
+
+
+_NO_VALUE = (
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,
+    ArithmeticError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+def _of_kind(value: object, dtype: pl.DataType) -> bool:
+    """Whether a Python value says without a doubt which value of a type is meant."""
+    if isinstance(value, bool):
+        return isinstance(dtype, pl.Boolean)
+    if isinstance(value, int):
+        return value.bit_length() <= _WIDEST
+    if isinstance(value, Decimal):
+        return value.is_finite()
+    if isinstance(value, dt.datetime):
+        zoned = isinstance(dtype, pl.Datetime) and dtype.time_zone is not None
+        return not isinstance(dtype, pl.Date) and (value.tzinfo is not None) == zoned
+    return True
+
+
+def is_text(value: object) -> bool:
+    """Whether a value is text, and can be written."""
+    try:
+        return isinstance(value, str) and bool(value.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _plain(value: object) -> object:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobforge.contracts.column import Column
+from jobforge.contracts.column import Column, is_text
 from jobforge.errors import InvalidSchemaError, SchemaMismatchError, UnknownColumnError, nearest
 from jobforge.quality.columns import PROVENANCE_COLUMNS
 from jobforge.quality.quarantine import REASONS, STEP
@@ -183,6 +183,11 @@ class Contract:
         Raises:
             InvalidSchemaError: It has another form.
         """
+        if not isinstance(declared, Mapping):
+            raise InvalidSchemaError(
+                f"a contract is a dict, not a {type(declared).__name__}",
+                hint='{"columns": {"id": {"type": "Int64"}}}',
+            )
         known = {entry.name for entry in fields(cls)}
         for key in declared:
             if key not in known:
@@ -279,7 +284,7 @@ class Contract:
 
 
 def _column(name: object, column: object) -> Column:
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or not is_text(name):
         raise InvalidSchemaError(f"{name!r} is no name of a column", hint="names are text")
     if name in RESERVED:
         raise InvalidSchemaError(
@@ -289,6 +294,12 @@ def _column(name: object, column: object) -> Column:
         raise InvalidSchemaError(
             f"{name!r} is a {type(column).__name__}, not a Column",
             hint='columns={"id": Column(pl.Int64, nullable=False)}',
+            column=name,
+        )
+    if column.source in RESERVED:
+        raise InvalidSchemaError(
+            f"source: {column.source!r} is a provenance column",
+            hint="provenance comes along by itself",
             column=name,
         )
     return column.checked(name)
@@ -317,9 +328,7 @@ def _check_choices(contract: Contract) -> None:
             )
     for option in ("version", "owner", "description"):
         value = getattr(contract, option)
-        if not (value is None and option != "version") and (
-            not isinstance(value, str) or not value
-        ):
+        if not (value is None and option != "version") and not is_text(value):
             raise InvalidSchemaError(f"{option} is {value!r}", hint="use text")
     limit = contract.max_rejects
     whole = isinstance(limit, int) and not isinstance(limit, bool) and limit >= 0

@@ -21,6 +21,7 @@ from jobforge.contracts.column import Column
 from jobforge.contracts.contract import Contract
 from jobforge.contracts.dtypes import parse_dtype
 from jobforge.errors import InvalidSchemaError
+from jobforge.quality.columns import PROVENANCE_COLUMNS
 from jobforge.quality.columns import column as exactly
 
 NULL_WORDS = (
@@ -59,6 +60,7 @@ def infer_contract(frame: pl.LazyFrame, *, ranges: bool = True) -> Contract:
     Returns:
         A contract that every row passes; a proposal to be edited.
     """
+    frame = frame.drop(PROVENANCE_COLUMNS, strict=False)
     schema = frame.collect_schema()
     names = _new_names(schema.names())
     seen = _look(frame, schema)
@@ -68,9 +70,7 @@ def infer_contract(frame: pl.LazyFrame, *, ranges: bool = True) -> Contract:
         column = _typed(frame, source, schema[source], seen[source], ranges=ranges)
         counts = seen[source]
         full = counts["rows"] > 0 and not counts["nulls"] and not column.null_values
-        key = (
-            full and counts["distinct"] == counts["rows"] and _may_be_key(column) and not key_found
-        )
+        key = full and not key_found and _is_key(frame, source, schema[source], column, counts)
         key_found |= key
         columns[name] = replace(
             column,
@@ -82,10 +82,18 @@ def infer_contract(frame: pl.LazyFrame, *, ranges: bool = True) -> Contract:
     return Contract(columns)
 
 
-def _may_be_key(column: Column) -> bool:
-    return column.dtype is not None and (
-        column.dtype.is_integer() or isinstance(column.dtype, pl.String)
-    )
+def _is_key(
+    frame: pl.LazyFrame, source: str, dtype: pl.DataType, column: Column, counts: dict[str, int]
+) -> bool:
+    """Whether every row has a value of its own, as the column will hold it."""
+    own = column.dtype
+    if own is None or not (own.is_integer() or isinstance(own, pl.String)):
+        return False
+    if counts["distinct"] != counts["rows"]:
+        return False
+    # Text that differs may be one number: `1` and `+1`.
+    value, _ = exact_cast(source, dtype, column)
+    return frame.select(value.n_unique()).collect(engine="streaming").item() == counts["rows"]  # type: ignore[no-any-return] # a comparison
 
 
 def _look(frame: pl.LazyFrame, schema: pl.Schema) -> dict[str, dict[str, int]]:
@@ -204,11 +212,13 @@ def _with_range(
     if not ranges or not column.dtype.is_numeric():
         return column
     value, _ = exact_cast(source, dtype, column, tuple(column.null_values))
-    limits = frame.select(value.min().alias("ge"), value.max().alias("le"))
-    least, most = limits.collect(engine="streaming").row(0)
+    odd = (~value.is_finite()).any() if column.dtype.is_float() else pl.lit(value=False)
+    limits = frame.select(value.min().alias("ge"), value.max().alias("le"), odd.alias("odd"))
+    least, most, odd_ones = limits.collect(engine="streaming").row(0)
+    if least is None or odd_ones:
+        return column  # NaN and infinity are in no range that one would propose
     bounds: dict[str, Any] = {"ge": least, "le": most}
-    finite = all(bound is not None and bound == bound for bound in bounds.values())  # noqa: PLR0124 - NaN
-    return replace(column, **bounds) if finite else column
+    return replace(column, **bounds)
 
 
 def _new_names(names: Sequence[str]) -> dict[str, str]:

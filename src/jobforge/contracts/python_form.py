@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from jobforge.contracts.column import Column
 from jobforge.contracts.contract import Contract
 from jobforge.contracts.dtypes import type_text
@@ -20,7 +22,7 @@ def to_python(contract: Contract, name: str = "contract") -> str:
         parts = [] if column.dtype is None else ["pl." + type_text(column.dtype)]
         for option, value in column.as_dict().items():
             if option != "type" and getattr(column, option) != getattr(plain, option):
-                parts.append(f"{option}={value!r}")
+                parts.append(f"{option}={_literal(value)}")
         lines.append(f"        {column_name!r}: Column({', '.join(parts)}),")
     options = [
         f"    {option}={value!r},"
@@ -30,3 +32,12 @@ def to_python(contract: Contract, name: str = "contract") -> str:
     body = ["    columns={", *lines, "    },", *options]
     head = ["import polars as pl", "", "from jobforge import Column, Contract", ""]
     return "\n".join([*head, f"{name} = Contract(", *body, ")", ""])
+
+
+def _literal(value: object) -> str:
+    """A value as Python writes it; infinity has no literal."""
+    if isinstance(value, float) and math.isinf(value):
+        return f"float({str(value)!r})"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_literal, value)) + "]"
+    return repr(value)

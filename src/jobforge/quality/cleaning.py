@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from jobforge.errors import InvalidRuleError, UnknownColumnError, nearest
+from jobforge.errors import InvalidRuleError
 from jobforge.quality.columns import PROVENANCE_COLUMNS, column
-from jobforge.quality.declared import Frame, NamedStep
+from jobforge.quality.declared import Frame, NamedStep, check_there
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +39,8 @@ class Cleaning(NamedStep):
             InvalidRuleError: It holds no text.
         """
         schema = frame.collect_schema()
+        check_there(self.name, self.columns, frame.lazy())
         for name in self.columns:
-            if name not in schema:
-                raise UnknownColumnError(
-                    f"{self.name}: there is no column {name!r}",
-                    hint=nearest(name, schema.names()),
-                    column=name,
-                )
             if not isinstance(schema[name], pl.String):
                 raise InvalidRuleError(
                     f"{self.name}: the column is {schema[name]}, not text",

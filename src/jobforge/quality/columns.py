@@ -33,4 +33,6 @@ def as_text(name: str, dtype: pl.DataType) -> pl.Expr:
     """The value of a column as text; null where its type has no text form."""
     if dtype.is_nested() or isinstance(dtype, (pl.Binary, pl.Object)):
         return pl.lit(None, dtype=pl.String)
+    if isinstance(dtype, pl.Duration):
+        return column(name).dt.to_string("iso")
     return column(name).cast(pl.String, strict=False)

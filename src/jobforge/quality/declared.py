@@ -7,14 +7,15 @@ engine by their kind, so that it can say of every row where it went.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 import polars as pl
 
-from jobforge.errors import ExpectationError, InvalidRuleError
-from jobforge.quality.conditions import check_boolean, check_condition
+from jobforge.errors import ExpectationError, InvalidRuleError, UnknownColumnError, nearest
+from jobforge.quality.conditions import check_boolean, check_condition, roots
 from jobforge.quality.parting import Parting, part
 from jobforge.quality.rules import (
     OnFail,
@@ -59,17 +60,19 @@ class DeclaredStep(NamedStep):
             ExpectationError: More rows fail than is tolerated; looked at right
                 away where the step has a limit.
             InvalidRuleError: The step cannot judge the rows.
+            UnknownColumnError: A column is not there.
         """
         eager = isinstance(frame, pl.DataFrame)
-        parting = self.part(frame.lazy())
-        if any(
-            rule.tolerance is not None and rule.on_fail is not OnFail.WARN for rule in parting.rules
-        ):
-            for count in parting.counts(parting.tally.collect(engine="streaming")):
-                if count.exceeded:
-                    raise refusal(count)
-        kept = parting.kept
-        return kept.collect(engine="streaming") if eager else kept  # type: ignore[return-value] # as given
+        with _on_plain_frame(self.name, frame.lazy()):
+            parting = self.part(frame.lazy())
+            parting.kept.collect_schema()
+            limited = any(r.tolerance is not None and r.on_fail != "warn" for r in parting.rules)
+            tally = parting.tally.collect(engine="streaming") if limited else None
+            kept = parting.kept.collect(engine="streaming") if eager else parting.kept
+        for count in parting.counts(tally) if tally is not None else ():
+            if count.exceeded and count.on_fail is not OnFail.WARN:
+                raise refusal(count)
+        return kept  # type: ignore[return-value] # as given
 
 
 class RowRule(DeclaredStep):
@@ -81,7 +84,7 @@ class RowRule(DeclaredStep):
 
     def part(self, frame: pl.LazyFrame) -> Parting:
         """Part a frame in what stays and what leaves."""
-        return part(frame, [[self.rule(frame)]])
+        return part(frame, [self.rule(frame)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +106,7 @@ class Expect(RowRule):
             RuleKind.EXPECT,
             ~passed,
             "does not hold",
-            roots(self.condition, frame),
+            judged_columns(self.condition, frame),
             self.name,
             self.on_fail,
             self.tolerance,
@@ -135,7 +138,7 @@ class Keep(RowRule):
             RuleKind.KEEP,
             ~self.condition.fill_null(value=False),
             "is not kept",
-            roots(self.condition, frame),
+            judged_columns(self.condition, frame),
             self.name,
         )
 
@@ -213,11 +216,50 @@ def parse_on_fail(rule: str, value: object) -> OnFail:
         ) from error
 
 
-def roots(condition: pl.Expr, frame: pl.LazyFrame) -> tuple[str, ...]:
+def judged_columns(condition: pl.Expr, frame: pl.LazyFrame) -> tuple[str, ...]:
     """The columns of a frame that a condition names, in the order of the frame."""
-    named = set(condition.meta.root_names())
+    named = set(roots(condition))
     names = frame.collect_schema().names()
     return tuple(name for name in names if name in named)
+
+
+@contextmanager
+def _on_plain_frame(step: str, frame: pl.LazyFrame) -> Iterator[None]:
+    """Let no error of Polars reach whoever applies a step to a frame.
+
+    Raises:
+        UnknownColumnError: A column is not there.
+        InvalidRuleError: The step cannot judge the rows.
+    """
+    try:
+        yield
+    except pl.exceptions.ColumnNotFoundError as error:
+        parts = str(error).splitlines()[0].split('"')
+        name = parts[1] if len(parts) > 1 else parts[0].split(" ")[-1]
+        raise UnknownColumnError(
+            f"{step}: there is no column {name!r}",
+            hint=nearest(name, frame.collect_schema().names()),
+            column=name,
+        ) from error
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InvalidRuleError(
+            f"the rows cannot be judged: {first}", hint="mend the condition", rule=step
+        ) from error
+
+
+def check_there(step: str, columns: Iterable[str], frame: pl.LazyFrame) -> None:
+    """Refuse columns that a frame does not have.
+
+    Raises:
+        UnknownColumnError: With the nearest that are there.
+    """
+    names = frame.collect_schema().names()
+    for name in columns:
+        if name not in names:
+            raise UnknownColumnError(
+                f"{step}: there is no column {name!r}", hint=nearest(name, names), column=name
+            )
 
 
 def refusal(count: RuleCount, records: str = "") -> ExpectationError:

@@ -10,7 +10,7 @@ import polars as pl
 
 from jobforge.errors import InvalidRuleError
 from jobforge.quality.columns import column, columns, free_name
-from jobforge.quality.declared import DeclaredStep
+from jobforge.quality.declared import DeclaredStep, check_there
 from jobforge.quality.parting import Parting, part
 from jobforge.quality.rules import Rule, RuleKind, check_name
 
@@ -37,8 +37,9 @@ class Deduplicate(DeclaredStep):
 
     def part(self, frame: pl.LazyFrame) -> Parting:
         """Part a frame in what stays and what leaves."""
+        check_there(self.name, [*self.keys, *self.order_by], frame)
         if self.keep is not KeepRow.LATEST:
-            return part(frame, [[self._rule(self._repeats(last=self.keep is KeepRow.LAST))]])
+            return part(frame, [self._rule(self._repeats(last=self.keep is KeepRow.LAST))])
         # The rows are looked at in order of the key columns alone; a flag brings the
         # verdict back to the rows, which stay where they are.
         taken = frame.collect_schema().names()
@@ -54,7 +55,7 @@ class Deduplicate(DeclaredStep):
             column(place), pl.lit(value=True).alias(loses)
         )
         joined = numbered.join(losers, on=place, how="left", maintain_order="left")
-        parting = part(joined, [[self._rule(column(loses).fill_null(value=False))]])
+        parting = part(joined, [self._rule(column(loses).fill_null(value=False))])
         return parting.without([place, loses])
 
     def definition(self) -> Mapping[str, str]:

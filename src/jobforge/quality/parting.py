@@ -1,19 +1,16 @@
-"""A frame parted by rules: every row stays, or leaves at one step under a name."""
+"""A frame parted by rules: every row stays, or leaves under a name."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from itertools import groupby
 
 import polars as pl
 
-from jobforge.quality.columns import as_text, column, columns, free_name
+from jobforge.quality.columns import as_text, columns, free_name
 from jobforge.quality.quarantine import REASON_DTYPE, REASONS, STEP
 from jobforge.quality.rules import Rule, RuleCount, RuleKind
-
-Group = Sequence[Rule]
-"""Rules that judge the same rows, together; what leaves at one group is not seen by the next."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ class Parting:
         filtered: Rows that a filter left out, with `_step`; None where there is
             no filter.
         tally: One row of counts, to be computed in the same pass.
-        failing: For each rule, the rows that it judged and that fail it.
+        failing: For each rule, the rows that fail it.
     """
 
     rules: tuple[Rule, ...]
@@ -51,85 +48,57 @@ class Parting:
 
     def counts(self, tally: pl.DataFrame) -> list[RuleCount]:
         """What the computed tally says of each rule."""
-        row = tally.row(0)
-        return [
-            rule.counted(int(row[2 * at]), int(row[2 * at + 1]))
-            for at, rule in enumerate(self.rules)
-        ]
+        judged, *failed = (int(count) for count in tally.row(0))
+        return [rule.counted(judged, n) for rule, n in zip(self.rules, failed, strict=True)]
 
 
-def part(frame: pl.LazyFrame, groups: Sequence[Group]) -> Parting:
-    """Part a frame by groups of rules.
+def part(frame: pl.LazyFrame, rules: Sequence[Rule]) -> Parting:
+    """Part a frame by rules that judge the same rows, all of them.
 
     Each rule is computed once, as a boolean column; reasons are built for the
     rows that leave only.
 
     Args:
-        frame: The rows as they enter the first group.
-        groups: In order. A filter (`keep`) stands in a group of its own.
+        frame: The rows as they enter.
+        rules: At least one. A filter (`keep`) stands alone.
     """
-    rules = tuple(rule for group in groups for rule in group)
     schema = frame.collect_schema()
-    flags = {rule.name: free_name(f"__failed_{n}", schema) for n, rule in enumerate(rules)}
-    judged = frame.with_columns(rule.failed.alias(flags[rule.name]) for rule in rules).cache()
-    reached: dict[str, pl.Expr | None] = {}
-    """For each rule, whether a row is still there when its group comes; None where all are."""
-    leaves: dict[bool, list[pl.Expr]] = {True: [], False: []}
-    """Whether a row leaves at a group, by whether that is a filter."""
-    gone: list[str] = []
-    for group in groups:
-        here = ~pl.any_horizontal(gone) if gone else None
-        reached |= {rule.name: here for rule in group}
-        removing = [flags[rule.name] for rule in group if rule.removes]
-        if removing:
-            leaves[group[0].kind is RuleKind.KEEP].append(_both(here, pl.any_horizontal(removing)))
-            gone += removing
-    failing = {rule.name: _both(reached[rule.name], column(flags[rule.name])) for rule in rules}
-    rest = judged.filter(~pl.any_horizontal(gone)) if gone else judged
-    temporary = columns(flags.values())
-    rejected = [rule for rule in rules if rule.removes and rule.kind is not RuleKind.KEEP]
-    filters = [rule for rule in rules if rule.kind is RuleKind.KEEP]
+    flags = [free_name(f"__failed_{at}", schema) for at in range(len(rules))]
+    judged = frame.with_columns(
+        rule.failed.alias(flag) for rule, flag in zip(rules, flags, strict=True)
+    ).cache()
+    removing = [(rule, flag) for rule, flag in zip(rules, flags, strict=True) if rule.removes]
+    leaves = pl.any_horizontal(flag for _, flag in removing) if removing else pl.lit(value=False)
+    temporary = columns(flags)
+    filters = rules[0].kind is RuleKind.KEEP
+    left = None
+    if removing:
+        said = [] if filters else [_reasons(removing, schema)]
+        left = judged.filter(leaves).with_columns(*said, _step(removing)).drop(temporary)
     return Parting(
-        rules=rules,
-        kept=rest.drop(temporary),
-        rejects=_with_reasons(judged, leaves[False], rejected, failing, schema).drop(temporary)
-        if rejected
-        else None,
-        filtered=judged.filter(pl.any_horizontal(leaves[True]))
-        .with_columns(_step(filters, failing))
-        .drop(temporary)
-        if filters
-        else None,
+        rules=tuple(rules),
+        kept=(judged.filter(~leaves) if removing else judged).drop(temporary),
+        rejects=None if filters else left,
+        filtered=left if filters else None,
         tally=judged.select(
-            expression
-            for n, rule in enumerate(rules)
-            for expression in (
-                _count(reached[rule.name]).alias(f"judged_{n}"),
-                _count(failing[rule.name]).alias(f"failed_{n}"),
-            )
+            pl.len().cast(pl.Int64).alias("judged"),
+            *(pl.col(flag).sum().cast(pl.Int64) for flag in flags),
         ),
-        failing={rule.name: judged.filter(failing[rule.name]).drop(temporary) for rule in rules},
+        failing={
+            rule.name: judged.filter(flag).drop(temporary)
+            for rule, flag in zip(rules, flags, strict=True)
+        },
     )
 
 
-def _both(first: pl.Expr | None, second: pl.Expr) -> pl.Expr:
-    return second if first is None else first & second
+Flagged = Sequence[tuple[Rule, str]]
+"""Rules, each with the column that says which rows fail it."""
 
 
-def _count(flag: pl.Expr | None) -> pl.Expr:
-    return (pl.len() if flag is None else flag.sum()).cast(pl.Int64)
-
-
-def _with_reasons(
-    judged: pl.LazyFrame,
-    leaves: list[pl.Expr],
-    rules: list[Rule],
-    failing: dict[str, pl.Expr],
-    schema: pl.Schema,
-) -> pl.LazyFrame:
-    """The rows that leave for quarantine, with every reason of the group at which they do."""
+def _reasons(rules: Flagged, schema: pl.Schema) -> pl.Expr:
+    """Every reason for which a row leaves."""
     reasons = pl.concat_list(
-        pl.when(failing[rule.name]).then(
+        pl.when(flag).then(
             pl.struct(
                 pl.lit(rule.name).alias("rule"),
                 pl.lit(", ".join(rule.columns)).alias("column"),
@@ -137,25 +106,29 @@ def _with_reasons(
                 pl.lit(rule.reason).alias("reason"),
             )
         )
-        for rule in rules
+        for rule, flag in rules
     ).list.drop_nulls()
-    return judged.filter(pl.any_horizontal(leaves)).with_columns(
-        reasons.cast(pl.List(REASON_DTYPE)).alias(REASONS), _step(rules, failing)
-    )
+    return reasons.cast(pl.List(REASON_DTYPE)).alias(REASONS)
 
 
-def _step(rules: list[Rule], failing: dict[str, pl.Expr]) -> pl.Expr:
-    """The step of the first rule that a row fails."""
-    chain = reduce(
-        lambda rest, rule: pl.when(failing[rule.name]).then(pl.lit(rule.step)).otherwise(rest),
-        reversed(rules),
-        pl.lit(None, dtype=pl.String),
-    )
-    return chain.alias(STEP)
+def _step(rules: Flagged) -> pl.Expr:
+    """The step of the first rule that a row fails.
+
+    Neighbours of one step are taken together: a contract has thousands of
+    checks, and an expression that nests so deep ends the process.
+    """
+    runs = [
+        (step, [flag for _, flag in run]) for step, run in groupby(rules, key=lambda r: r[0].step)
+    ]
+    return pl.coalesce(
+        pl.when(pl.any_horizontal(flags)).then(pl.lit(step)) for step, flags in runs
+    ).alias(STEP)
 
 
 def _value(rule: Rule, schema: pl.Schema) -> pl.Expr:
     """What the row has in the columns of a rule, as text."""
+    if not rule.columns:
+        return pl.lit(None, dtype=pl.String)
     if len(rule.columns) == 1:
         (name,) = rule.columns
         return as_text(name, schema[name])

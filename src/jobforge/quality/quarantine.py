@@ -29,6 +29,13 @@ def count_by_first_reason(path: Path) -> dict[str, int]:
     return dict(counted.iter_rows())
 
 
+def count_with(path: Path, rules: set[str]) -> int:
+    """Rows of a quarantine file that failed one of some rules, whichever they failed first."""
+    named = pl.col(REASONS).list.eval(pl.element().struct.field("rule").is_in(sorted(rules)))
+    frame = pl.scan_parquet(path, glob=False).select(named.list.any().sum())
+    return int(frame.collect(engine="streaming").item() or 0)
+
+
 def gathered(parts: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
     """Rows that left at different steps in one frame, each with the columns that it had.
 
@@ -41,14 +48,15 @@ def gathered(parts: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
     """
     types: dict[str, pl.DataType] = {}
     renamed = []
-    for part in parts:
-        schema = part.collect_schema()
+    schemas = [part.collect_schema() for part in parts]
+    taken = {name for schema in schemas for name in schema}
+    for part, schema in zip(parts, schemas, strict=True):
         moved: dict[str, str] = {}
         for name, dtype in schema.items():
             place, number = name, 1
             while types.setdefault(place, dtype) != dtype:
                 number += 1
-                place = free_name(f"{name}#{number}", schema)
+                place = free_name(f"{name}#{number}", taken)
             moved[name] = place
         renamed.append(part.select(column(name).alias(place) for name, place in moved.items()))
     return renamed[0] if len(renamed) == 1 else pl.concat(renamed, how="diagonal")

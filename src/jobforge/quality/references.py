@@ -9,7 +9,7 @@ import polars as pl
 
 from jobforge.errors import InvalidRuleError, nearest
 from jobforge.quality.columns import column, columns
-from jobforge.quality.declared import Nulls, RowRule, parse_on_fail
+from jobforge.quality.declared import Nulls, RowRule, check_there, parse_on_fail
 from jobforge.quality.rules import OnFail, Rule, RuleKind, Tolerance, check_name, check_tolerance
 
 
@@ -68,7 +68,8 @@ class References(RowRule):
             found = self.resolved(self.to)
         if found.keys is None:
             raise AssertionError  # resolved gives keys
-        types = frame.select(columns(self.columns)).collect_schema()
+        check_there(self.name, self.columns, frame)
+        types = frame.collect_schema()
         for name, target in zip(self.columns, self.to_columns, strict=True):
             if types[name] != found.keys.schema[target]:
                 raise InvalidRuleError(

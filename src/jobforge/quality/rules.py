@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from fractions import Fraction
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt
@@ -116,7 +117,10 @@ def exceeds(failed: int, judged: int, tolerance: Tolerance) -> bool:
     """Whether more rows failed than a tolerance allows."""
     if tolerance is None:
         return False
-    return failed > (tolerance * judged if isinstance(tolerance, float) else tolerance)
+    if isinstance(tolerance, float):
+        # The share as it is written: 0.29 of 100 rows are 29, and in binary a little less.
+        return failed > Fraction(str(tolerance)) * judged
+    return failed > tolerance
 
 
 def check_name(name: object) -> str:

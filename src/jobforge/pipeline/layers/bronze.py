@@ -111,12 +111,12 @@ class BronzeLayer(LayerBase):
         originals = contract.bind(names)
         casting = contract if corrects is None else _as_before(contract, originals, types, corrects)
         places = {
-            name: free_name(f"__cast_{name}", types)
-            for name, column in casting.columns.items()
+            name: free_name(f"__cast_{at}", types)
+            for at, (name, column) in enumerate(casting.columns.items())
             if column.dtype is not None
         }
         rules, values = _casts(casting, originals, types, places)
-        parting = part(opened.frame.with_columns(values), [rules]) if rules else None
+        parting = part(opened.frame.with_columns(values), rules) if rules else None
         rejects = None
         if parting is not None and parting.rejects is not None:
             bad = parting.rejects.drop(columns(places.values()))
@@ -234,14 +234,18 @@ def _judge(
     quarantined = count_by_first_reason(written.rejects) if written.rejects else {}
     account = RowAccount(rows_in=opened.rows, rows_out=written.rows, quarantined=quarantined)
     rules = tuple(parting.counts(written.probes[0])) if parting is not None else ()
-    refusal = _refusal(opened, contract, rules, account)
+    refusal = _refusal(opened, contract, rules, account, written)
     if refusal is not None:
         refusal = refusal.at(table=opened.footer.table, layer="bronze")
     return Verdict(account, notes, refusal, rules)
 
 
 def _refusal(
-    opened: LayerFile, contract: Contract, rules: tuple[RuleCount, ...], account: RowAccount
+    opened: LayerFile,
+    contract: Contract,
+    rules: tuple[RuleCount, ...],
+    account: RowAccount,
+    written: Written,
 ) -> JobforgeError | None:
     """Why the layer may not be published, if it may not."""
     left = sum(account.quarantined.values())
@@ -259,4 +263,4 @@ def _refusal(
             f"on_cast_failure is 'fail'; {failed:,} failed {worst} first",
             hint="look at the rejects in quarantine: is the type, format or null word right?",
         )
-    return over_the_limit(contract, rules, account)
+    return over_the_limit(contract, rules, account, written)

@@ -102,8 +102,8 @@ class Guard:
         self._stages: list[Stage] = []
         self._frame = opened.frame
         self._identified = opened.footer.traceable
-        self._waiting: list[tuple[Step, list[Rule]]] = []
-        """Groups of rules that are to be computed together, with the first step of each."""
+        self._waiting: list[tuple[Step, Rule]] = []
+        """Neighbouring rules, which are to be computed together."""
 
     def run(self, steps: tuple[Step, ...]) -> list[Stage]:
         """Apply the steps in order, and judge what the contract promises when they are done.
@@ -124,9 +124,9 @@ class Guard:
             else:
                 self._part()
                 self._part_by(step, declared)
-        if self._promised is not None:
-            self._promise(self._promised.left)
         self._part()
+        if self._promised is not None:
+            self._promise(self._promised.left(self._frame.collect_schema()))
         self._check_names()
         return self._stages
 
@@ -211,24 +211,24 @@ class Guard:
         return None
 
     def _wait(self, step: Step, declared: RowRule) -> None:
-        """Take a rule to be computed with its neighbours."""
+        """Take a rule to be computed with its neighbours; a filter stands alone."""
         with located(step, self.place, self._frame):
             rule = declared.rule(self._frame)
-        groups = self._waiting
         alone = rule.kind is RuleKind.KEEP
-        if not groups or alone or groups[-1][1][0].kind is RuleKind.KEEP:
-            groups.append((step, [rule]))
-        else:
-            groups[-1][1].append(rule)
+        if alone:
+            self._part()
+        self._waiting.append((step, rule))
+        if alone:
+            self._part()
 
     def _part(self) -> None:
         """Compute the rules that wait."""
         if not self._waiting:
             return
         step = self._waiting[0][0]
-        groups = [rules for _, rules in self._waiting]
+        rules = [rule for _, rule in self._waiting]
         self._waiting = []
-        self._add(step, part(self._frame, groups))
+        self._add(step, part(self._frame, rules))
 
     def _part_by(self, step: Step, declared: DeclaredStep) -> None:
         with located(step, self.place, self._frame):
@@ -254,14 +254,14 @@ class Guard:
         promised = self._promised
         if promised is None or not names:
             return
+        self._part()
         schema = self._frame.collect_schema()
         checks = promised.row_checks(names, schema)
         if checks:
-            self._waiting.append((promised.step, checks))
-        self._part()
-        keys = promised.unique_checks(names)
+            self._add(promised.step, part(self._frame, checks))
+        keys = promised.unique_checks(names, schema)
         if keys:
-            self._add(promised.step, part(self._frame, [keys]))
+            self._add(promised.step, part(self._frame, keys))
         promised.done(names)
 
     def _apply(self, step: Step) -> None:

@@ -16,7 +16,7 @@ from jobforge.pipeline.writing import Verdict, Written
 from jobforge.quality.account import RowAccount
 from jobforge.quality.columns import columns
 from jobforge.quality.declared import refusal
-from jobforge.quality.quarantine import REASONS, STEP, count_by_first_reason, gathered
+from jobforge.quality.quarantine import REASONS, STEP, count_by_first_reason, count_with, gathered
 from jobforge.quality.rules import OnFail, RuleCount, RuleKind, exceeds
 
 _SHOWN = 3
@@ -53,26 +53,65 @@ def filtered_of(guard: Guard, stages: Sequence[Stage]) -> pl.LazyFrame | None:
 def edges_of(
     guard: Guard,
     stages: Sequence[Stage],
-    seen: Sequence[Seen],
     written: Written,
     account: RowAccount,
 ) -> pl.LazyFrame | None:
     """The source records that left without a trace in quarantine; None where there are none.
 
-    What a declared filter leaves out was named in the pass that wrote the
-    rows. What a plain function leaves out is looked up where it did so.
+    Which they are is told by what was written: records of the input that are
+    neither in the table, nor in quarantine, nor named by a filter in the same
+    pass, were dropped by a function. Where several functions dropped some,
+    they are asked again which one it was.
     """
-    parts = []
-    if written.filtered is not None and account.filtered:
-        parts.append(written.filtered)
-    for stage, _ in zip(stages, seen, strict=True):
-        if stage.parting is None and stage.identified and account.dropped.get(stage.step.name):
-            kept = keys_of(stage.frame, guard.key)
-            gone = keys_of(stage.before, guard.key).unique().join(kept, on=guard.key, how="anti")
-            parts.append(_edges(guard, gone, pl.lit(stage.step.name), DROPPED))
-    if not parts:
+    droppers = [
+        stage
+        for stage in stages
+        if stage.parting is None and stage.identified and account.dropped.get(stage.step.name)
+    ]
+    named = written.filtered if account.filtered else None
+    if not guard.opened.footer.traceable or (named is None and not droppers):
         return None
-    return pl.concat(parts).sort(SOURCE_FILE, SOURCE_ROW)
+    held = written.rejects if account.quarantined or account.deduplicated else None
+    files = [written.target, *([held] if held is not None else [])]
+    there = [pl.scan_parquet(file, glob=False) for file in files]
+    there = [rows for rows in there if SOURCE_ROW in rows.collect_schema()]
+    parts = []
+    if named is not None:
+        # A record of which a step of gold made several rows may still be there.
+        parts.append(_without(guard, named.unique(guard.key, keep="first"), there))
+        there.append(named)
+    if droppers and SOURCE_ROW in pl.scan_parquet(written.target, glob=False).collect_schema():
+        gone = _without(guard, keys_of(guard.opened.frame, guard.key), there)
+        parts += _dropped(guard, droppers, gone)
+    elif droppers:
+        # The rows of the table no longer say which record they are from: each function is
+        # asked again.
+        for stage in droppers:
+            kept = keys_of(stage.frame, guard.key)
+            own = keys_of(stage.before, guard.key).unique().join(kept, on=guard.key, how="anti")
+            parts.append(_edges(guard, own, pl.lit(stage.step.name), DROPPED))
+    return pl.concat(parts).sort(SOURCE_FILE, SOURCE_ROW) if parts else None
+
+
+def _without(guard: Guard, rows: pl.LazyFrame, there: list[pl.LazyFrame]) -> pl.LazyFrame:
+    for other in there:
+        keys = keys_of(other, guard.key)
+        rows = rows.join(keys, on=guard.key, how="anti", maintain_order="left")
+    return rows
+
+
+def _dropped(guard: Guard, droppers: list[Stage], gone: pl.LazyFrame) -> list[pl.LazyFrame]:
+    """Records that functions dropped, each under the function that did it."""
+    parts = []
+    for stage in droppers[:-1]:
+        # A function whose result changes from run to run may say something else now; that
+        # a record is gone stays true.
+        kept = keys_of(stage.frame, guard.key)
+        own = gone.join(kept, on=guard.key, how="anti", maintain_order="left")
+        parts.append(_edges(guard, own, pl.lit(stage.step.name), DROPPED))
+        gone = gone.join(kept, on=guard.key, how="semi", maintain_order="left")
+    parts.append(_edges(guard, gone, pl.lit(droppers[-1].step.name), DROPPED))
+    return parts
 
 
 def by_kind(
@@ -101,13 +140,13 @@ def verdict_of(
 ) -> Verdict:
     """Whether a layer may be published, and what is said of it either way."""
     rules = tuple(count for entry in seen for count in entry.rules)
-    stopped = _stopped(guard, stages, rules) or over_the_limit(contract, rules, account)
+    stopped = _stopped(guard, stages, rules) or over_the_limit(contract, rules, account, written)
     return Verdict(
         account,
         (*guard.notes(list(stages), list(seen)), *notes, *warnings(rules)),
         stopped.at(layer=guard.place.layer, table=guard.place.table) if stopped else None,
         rules,
-        edges_of(guard, stages, seen, written, account) if stopped is None else None,
+        edges_of(guard, stages, written, account) if stopped is None else None,
     )
 
 
@@ -127,18 +166,18 @@ def warnings(rules: Sequence[RuleCount]) -> tuple[Note, ...]:
 
 
 def over_the_limit(
-    contract: Contract | None, rules: Sequence[RuleCount], account: RowAccount
+    contract: Contract | None, rules: Sequence[RuleCount], account: RowAccount, written: Written
 ) -> JobforgeError | None:
     """The refusal of a batch of which more rows leave than its contract allows."""
-    if contract is None or contract.max_rejects is None:
+    own = {c.rule: c.failed for c in rules if c.kind in (RuleKind.CAST, RuleKind.CHECK)}
+    if contract is None or contract.max_rejects is None or written.rejects is None or not own:
         return None
-    own = {c.rule for c in rules if c.kind in (RuleKind.CAST, RuleKind.CHECK)}
-    rows = sum(n for rule, n in account.quarantined.items() if rule in own)
+    rows = count_with(written.rejects, set(own))
     if not exceeds(rows, account.rows_in, contract.max_rejects):
         return None
     limit = contract.max_rejects
     allowed = f"{limit:.4%}" if isinstance(limit, float) else f"{limit:,}"
-    worst = next(rule for rule in account.quarantined if rule in own)
+    worst = max(own, key=own.__getitem__)
     return RejectLimitError(
         f"{rows:,} of {account.rows_in:,} rows ({rows / account.rows_in:.2%}) would leave for "
         f"quarantine, most of them by {worst}, and max_rejects is {allowed}",
@@ -161,8 +200,10 @@ def _records(guard: Guard, stages: Sequence[Stage], rule: str) -> str:
     for stage in stages:
         if stage.parting is not None and rule in stage.parting.failing and stage.identified:
             rows = stage.parting.failing[rule].select(guard.key)
-            head = rows.head(_SHOWN).collect(engine="streaming")
-            return " (records " + ", ".join(str(row[-1]) for row in head.rows()) + ", ...)"
+            head = rows.head(_SHOWN + 1).collect(engine="streaming").rows()
+            shown = [" of ".join(map(str, reversed(row))) for row in head[:_SHOWN]]
+            more = ", ..." if len(head) > _SHOWN else ""
+            return f" (records {', '.join(shown)}{more})"
     return ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import polars as pl
 
@@ -42,34 +43,47 @@ class Promised:
         self.contract = contract
         self._types = types
         self._known = known
-        self._left = tuple(contract.columns)
         self._judged: set[str] = set()
 
-    @property
-    def left(self) -> tuple[str, ...]:
-        """Columns whose checks are still to be judged."""
-        return tuple(name for name in self._left if name not in self._judged)
+    def left(self, schema: pl.Schema) -> tuple[str, ...]:
+        """Columns whose checks are to be judged at the end: those that are there in their type.
+
+        One that was judged before a step took it away, and that is there again,
+        is judged again.
+        """
+        return tuple(n for n in self.contract.columns if schema.get(n) == self._types.get(n))
 
     def going(self, before: pl.Schema, after: pl.Schema) -> tuple[str, ...]:
         """Columns with checks to be judged that a step drops, or makes another type of."""
-        leaving = [name for name in self.left if before[name] != after.get(name)]
+        there = self.left(before)
+        leaving = [name for name in there if before[name] != after.get(name)]
         keys = set(self.contract.key)
         if keys.intersection(leaving):
             # A key is judged whole, while all of it is there.
-            leaving += [name for name in self.left if name in keys and name not in leaving]
+            leaving += [name for name in there if name in keys and name not in leaving]
         return tuple(leaving)
 
     def row_checks(self, names: tuple[str, ...], schema: pl.Schema) -> list[Rule]:
         """The checks of some columns that judge a row by itself."""
-        return row_checks(self.contract, names, schema)
+        return self._numbered(row_checks(self.contract, names, schema))
 
-    def unique_checks(self, names: tuple[str, ...]) -> list[Rule]:
+    def unique_checks(self, names: tuple[str, ...], schema: pl.Schema) -> list[Rule]:
         """The checks of some columns that judge the table."""
         needed = unique_columns(self.contract)
         if not set(needed).intersection(names):
             return []
-        return unique_checks(self.contract, names, self._known(needed))
+        known = self._known(needed)
+        if known is not None and any(known.schema[n] != schema.get(n) for n in needed):
+            known = None  # an append of other types is refused with a better reason
+        return self._numbered(unique_checks(self.contract, names, known))
 
     def done(self, names: tuple[str, ...]) -> None:
         """Say that the checks of some columns were judged."""
         self._judged.update(names)
+
+    def _numbered(self, rules: list[Rule]) -> list[Rule]:
+        """The rules, those of columns that were judged before under a name of their own."""
+        return [
+            replace(rule, name=f"{rule.name}#2") if self._judged.issuperset(rule.columns) else rule
+            for rule in rules
+        ]
