@@ -172,7 +172,12 @@ def test_a_contract_of_somebody_else_is_read_and_says_what_is_left_out(tmp_path:
         "tags": Column().checked("tags"),
         "state": Column("String", length=(None, 2), allowed=["A", "B"]).checked("state"),
     }
-    assert found.left_out == ("day: format", "tags: type array", "state: quality rule odd")
+    assert found.left_out == (
+        "id: type BIGINT, taken for Int64",
+        "day: format",
+        "tags: type array",
+        "state: quality rule odd",
+    )
 
 
 @pytest.mark.parametrize(
@@ -183,6 +188,15 @@ def test_a_contract_of_somebody_else_is_read_and_says_what_is_left_out(tmp_path:
         ("apiVersion: v3.1.0\nkind: DataContract\n", "describes no table"),
         ("apiVersion: v3.1.0\nschema: 5\n", "no ODCS document"),
         ("cast: {a: Int64}\ncast: {b: Int64}\n", "stands there twice"),
+        (
+            "{apiVersion: v3.1.0, schema: [{name: t, properties: [{name: a, requird: true}]}]}",
+            "a: the standard has no 'requird'",
+        ),
+        (
+            "{apiVersion: v3.1.0, schema: [{name: t, properties: [{name: a, customProperties: "  # noqa: ISC004 - one text
+            "[{property: jobforgePI, value: name}]}]}]}",
+            "jobforge has no 'jobforgePI'",
+        ),
         ("a: [1,\n", "is no YAML"),
         ("[1, 2]", "holds no contract"),
         ("", "holds no contract"),

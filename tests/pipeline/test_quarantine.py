@@ -114,7 +114,7 @@ def test_values_of_personal_columns_are_masked_unless_asked_for(
     assert "Ann Roy" not in text
     assert "Bob" not in text
     with pytest.raises(InvalidOptionError, match="has masked values"):
-        engine.replay_rejects(target, batch, silver_transforms=[])
+        engine.replay_rejects(target, batch, silver_transforms=[copy, long, copied])
 
 
 def angry(frame: pl.DataFrame) -> pl.DataFrame:
@@ -239,6 +239,8 @@ def test_steps_of_the_batch_have_to_be_passed(engine: PipelineEngine, tmp_path: 
     )  # fmt: skip
     with pytest.raises(InvalidTransformError, match="not C, deduplicate:id"):
         engine.replay_rejects(good, batch)
+    with pytest.raises(InvalidTransformError, match="not C, deduplicate:id"):
+        engine.replay_rejects(good, batch, silver_transforms=steps[1:])
     result = engine.replay_rejects(good, batch, silver_transforms=steps)
     # Record 6 was corrected, and then left out by the filter: it did not arrive.
     assert data(result["paths"]["silver"])["id"].to_list() == [2, 3]  # type: ignore[index] # StrEnum

@@ -47,14 +47,23 @@ def dtype_of(column: str, logical: str | None, physical: str | None) -> pl.DataT
     A physical type that is a Polars type, or a decimal, says it exactly; else
     the logical type counts.
     """
-    if physical:
-        text = physical.strip()
-        for tried in (text, text.replace("decimal", "Decimal").replace("DECIMAL", "Decimal")):
-            try:
-                return parse_dtype(column, tried)
-            except InvalidSchemaError:
-                continue
-    return _TYPES.get(logical or "")
+    exact = _exact(column, physical) if physical else None
+    return exact if exact is not None else _TYPES.get(logical or "")
+
+
+def is_exact(column: str, physical: str) -> bool:
+    """Whether a physical type says exactly which type is meant."""
+    return _exact(column, physical) is not None
+
+
+def _exact(column: str, physical: str) -> pl.DataType | None:
+    text = physical.strip()
+    for tried in (text, text.replace("decimal", "Decimal").replace("DECIMAL", "Decimal")):
+        try:
+            return parse_dtype(column, tried)
+        except InvalidSchemaError:
+            continue
+    return None
 
 
 def exact_number(value: object) -> int | float | None:

@@ -16,7 +16,13 @@ import polars as pl
 from jobforge.contracts.column import Column
 from jobforge.contracts.contract import Contract
 from jobforge.contracts.dtypes import type_text
-from jobforge.contracts.logical import as_text, dtype_of, exact_number, logical_type
+from jobforge.contracts.logical import (
+    as_text,
+    dtype_of,
+    exact_number,
+    is_exact,
+    logical_type,
+)
 from jobforge.errors import InvalidSchemaError, nearest
 
 if TYPE_CHECKING:
@@ -27,8 +33,10 @@ if TYPE_CHECKING:
         SchemaObject,
         SchemaProperty,
     )
+    from pydantic import BaseModel
 
 API_VERSION = "v3.1.0"
+_PREFIX = "jobforge"
 # What `Column` and `Contract` say that the standard has no word for, by our names.
 _OWN_COLUMN = ("format", "null_values", "decimal", "thousands", "true_values", "false_values")
 _OWN_CONTRACT = (
@@ -117,6 +125,7 @@ def from_odcs(document: Mapping[str, Any], table: str | None = None) -> Imported
             hint="compare it with the standard's JSON schema",
         ) from error
     chosen = _chosen(parsed, table)
+    _check_words(document, OpenDataContractStandard, "the contract")
     left_out: list[str] = []
     columns: dict[str, Column] = {}
     for name, column in _columns(chosen, left_out):
@@ -136,6 +145,27 @@ def from_odcs(document: Mapping[str, Any], table: str | None = None) -> Imported
         **own,
     )
     return Imported(contract, tuple(left_out))
+
+
+def _check_words(document: Mapping[str, Any], model: type[BaseModel], where: str) -> None:
+    """Refuse a word that the standard does not have: misspelt, it would turn a promise off.
+
+    Raises:
+        InvalidSchemaError: With the nearest word that there is.
+    """
+    known = {entry.alias or name for name, entry in model.model_fields.items()}
+    for word in document:
+        if word not in known:
+            raise InvalidSchemaError(
+                f"{where}: the standard has no {word!r}", hint=nearest(str(word), known)
+            )
+    from open_data_contract_standard.model import SchemaObject, SchemaProperty
+
+    inside: dict[str, type[BaseModel]] = {"schema": SchemaObject, "properties": SchemaProperty}
+    for word, kind in inside.items():
+        for entry in document.get(word) or []:
+            if isinstance(entry, Mapping):
+                _check_words(entry, kind, str(entry.get("name", where)))
 
 
 def _chosen(parsed: OpenDataContractStandard, table: str | None) -> SchemaObject:
@@ -223,6 +253,12 @@ def _own(said: Mapping[str, object], names: Iterable[str]) -> list[CustomPropert
 
 def _own_of(properties: list[CustomProperty] | None, names: Iterable[str]) -> dict[str, Any]:
     known = {_camel(name): name for name in names}
+    for entry in properties or []:
+        word = str(entry.property)
+        if word.startswith(_PREFIX) and word not in known:
+            raise InvalidSchemaError(
+                f"customProperties: jobforge has no {word!r}", hint=nearest(word, known)
+            )
     return {
         known[str(entry.property)]: entry.value
         for entry in properties or []
@@ -232,7 +268,7 @@ def _own_of(properties: list[CustomProperty] | None, names: Iterable[str]) -> di
 
 def _camel(name: str) -> str:
     first, *rest = name.split("_")
-    return "jobforge" + "".join(part.capitalize() for part in (first, *rest))
+    return _PREFIX + "".join(part.capitalize() for part in (first, *rest))
 
 
 def _columns(chosen: SchemaObject, left_out: list[str]) -> Iterable[tuple[str, Column]]:
@@ -242,8 +278,9 @@ def _columns(chosen: SchemaObject, left_out: list[str]) -> Iterable[tuple[str, C
         options = dict(entry.logicalTypeOptions or {})
         left_out += [f"{name}: {word}" for word in options if word not in _KNOWN_OPTIONS]
         dtype = dtype_of(name, entry.logicalType, entry.physicalType)
-        if dtype is None and (entry.logicalType or entry.physicalType):
-            left_out.append(f"{name}: type {entry.logicalType or entry.physicalType}")
+        said = entry.physicalType or entry.logicalType
+        if said and (dtype is None or (entry.physicalType and not is_exact(name, said))):
+            left_out.append(f"{name}: type {said}" + (f", taken for {dtype}" if dtype else ""))
         least, most = options.get("minLength"), options.get("maxLength")
         key = bool(entry.primaryKey)
         yield (

@@ -87,8 +87,8 @@ def replay_rejects(
         for file in files:
             need_identity(file)
         target = _target(snapshot, record, correction)
-        _check_steps(record, correction, target)
         _check_present(config, record)
+        _check_steps(record, correction, target)
         check_corrections(snapshot, record, files, correction.source, correction.read)
         work = _Work(record, source_schema(snapshot, record), correction, clock, target)
         contract = _contract(files, correction)
@@ -194,12 +194,14 @@ def _check_steps(record: BatchRecord, correction: Correction, target: Layer) -> 
     asked += [(Layer.GOLD, correction.gold)] if target is Layer.GOLD else []
     for layer, given in asked:
         log = standing_moves(record).get(layer)
-        if log is not None and log.transforms_applied and given is None:
-            names = ", ".join(step.name for step in log.transforms_applied)
+        known = [step.name for step in log.transforms_applied] if log is not None else []
+        steps = resolve_steps(given, Place(layer, record.table))
+        if [step.name for step in steps] != known:
+            names = ", ".join(known) or "no steps"
             raise InvalidTransformError(
                 f"{layer} of batch {record.batch_id} was made with {names}",
-                hint=f"pass them to PipelineEngine.replay_rejects({layer}_transforms=[...]); [] "
-                "for none",
+                hint="rows of one batch go one way: pass the same steps, "
+                f"PipelineEngine.replay_rejects({layer}_transforms=[...])",
                 table=record.table,
             )
 

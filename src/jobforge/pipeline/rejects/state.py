@@ -32,7 +32,7 @@ class RejectState(StrEnum):
     WAIVED = "waived"
     """Somebody decided to leave it out."""
     DUPLICATE = "duplicate"
-    """Another row of its key is in the table."""
+    """Another row of its key was chosen at that step; a later rule may have rejected that one."""
 
 
 @dataclass(frozen=True)
