@@ -87,3 +87,16 @@ def test_types_without_an_order_have_counts(engine: PipelineEngine, tmp_path: Pa
         "z": (2, None, None),
         "*": (0, 2, "a"),
     }
+
+
+def test_large_numbers_and_fine_times_keep_every_digit(
+    engine: PipelineEngine, tmp_path: Path
+) -> None:
+    source = tmp_path / "t.parquet"
+    large = [2**62 + 1, 2**62 + 3, None]
+    fine = pl.Series([2**60 + 1, 2**60 + 3, None]).cast(pl.Datetime("ns"))
+    pl.DataFrame({"n": large, "t": fine}).write_parquet(source)
+    engine.run_full_pipeline(source, "t")
+    n, t = engine.profile("t")
+    assert (n.quantiles["0.25"], n.quantiles["0.75"]) == (str(large[0]), str(large[0]))
+    assert str(t.quantiles["0.5"]).endswith(str(2**60 + 1)[-9:])

@@ -227,6 +227,8 @@ def test_a_column_that_comes_back_is_judged_again(bench: Bench) -> None:
     result = bench.silver(frame, [away, back], contract)
     assert data(result["silver_path"])["a"].to_list() == [10]
     assert [(r.rule, r.failed) for r in result["log"].rules] == [("le:a", 1), ("le:a#2", 1)]
+    more = bench.silver(frame, [away, back, away, back], contract)["log"]
+    assert [r.rule for r in more.rules] == ["le:a", "le:a#2", "le:a#3"]
 
 
 def test_columns_of_odd_names_have_expectations(bench: Bench) -> None:

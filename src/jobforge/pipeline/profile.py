@@ -6,6 +6,8 @@ The catalog keeps none of it: values there would outlive an erasure.
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 from pydantic import Field, NonNegativeInt
 
@@ -15,7 +17,7 @@ from jobforge.pipeline import reads
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.provenance import data_columns
 from jobforge.pipeline.records import Record
-from jobforge.quality.columns import as_text, column
+from jobforge.quality.columns import column, text_of
 
 QUANTILES = (0.25, 0.5, 0.75)
 
@@ -94,13 +96,17 @@ def _measures(name: str, dtype: pl.DataType) -> dict[str, pl.Expr]:
     found["distinct"] = value.drop_nulls().n_unique()
     if isinstance(dtype, pl.Binary):
         return found
-    ordered = value.cast(pl.String) if isinstance(dtype, (pl.Categorical, pl.Enum)) else value
-    found |= {"minimum": ordered.min(), "maximum": ordered.max()}
+    kind = pl.String() if isinstance(dtype, (pl.Categorical, pl.Enum)) else dtype
+    ordered = value.cast(kind)
+    # Text is made here: Python's own times hold no nanoseconds.
+    found |= {"minimum": text_of(ordered.min(), kind), "maximum": text_of(ordered.max(), kind)}
     if dtype.is_numeric() or dtype.is_temporal():
-        # The lower of two neighbours: a value that is there, and the same in every engine.
-        physical = value.to_physical() if dtype.is_temporal() else value
+        # Polars' quantile goes by way of a float, which does not hold every number. The lower
+        # of two neighbours is a value that is there, in its own type.
+        ranked = value.drop_nulls().sort()
         for share in QUANTILES:
-            found[str(share)] = physical.quantile(share, interpolation="lower")
+            place = ((ranked.len().cast(pl.Int64) - 1) * share).floor().cast(pl.Int64)
+            found[str(share)] = text_of(ranked.get(place, null_on_oob=True), dtype)
     return found
 
 
@@ -109,40 +115,18 @@ def _aliased(at: int, measures: dict[str, pl.Expr]) -> list[pl.Expr]:
 
 
 def _profile(
-    name: str, dtype: pl.DataType, row: dict[str, object], at: int, *, masked: bool
+    name: str, dtype: pl.DataType, row: dict[str, Any], at: int, *, masked: bool
 ) -> ColumnProfile:
     found = {key.partition(" ")[2]: v for key, v in row.items() if key.startswith(f"{at} ")}
     values = {} if masked else found
     return ColumnProfile(
         column=name,
         data_type=str(dtype),
-        rows=int(str(row["rows"])),
-        nulls=int(str(found["nulls"])),
-        distinct=None if "distinct" not in found else int(str(found["distinct"])),
-        minimum=_text(values.get("minimum"), dtype),
-        maximum=_text(values.get("maximum"), dtype),
-        quantiles={
-            str(share): _text(_restored(values[str(share)], dtype), dtype)
-            for share in QUANTILES
-            if str(share) in values
-        },
+        rows=row["rows"],
+        nulls=found["nulls"],
+        distinct=found.get("distinct"),
+        minimum=values.get("minimum"),
+        maximum=values.get("maximum"),
+        quantiles={str(share): values[str(share)] for share in QUANTILES if str(share) in values},
         masked=masked,
     )
-
-
-def _restored(value: object, dtype: pl.DataType) -> object:
-    """A physical number as the date or time that it stands for, or a number in its own type."""
-    if value is None:
-        return None
-    series = pl.Series([value])
-    if dtype.is_temporal():
-        return series.cast(pl.Int64).cast(dtype).item()
-    return series.cast(dtype).item()
-
-
-def _text(value: object, dtype: pl.DataType) -> str | None:
-    if value is None:
-        return None
-    kind = pl.String() if isinstance(dtype, (pl.Categorical, pl.Enum)) else dtype
-    frame = pl.DataFrame({"v": pl.Series([value], dtype=kind)})
-    return str(frame.select(as_text("v", kind)).item())

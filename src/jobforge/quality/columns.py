@@ -31,8 +31,13 @@ def free_name(wanted: str, taken: Iterable[str]) -> str:
 
 def as_text(name: str, dtype: pl.DataType) -> pl.Expr:
     """The value of a column as text; null where its type has no text form."""
+    return text_of(column(name), dtype)
+
+
+def text_of(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """A value of a type as text; null where the type has no text form."""
     if dtype.is_nested() or isinstance(dtype, (pl.Binary, pl.Object)):
         return pl.lit(None, dtype=pl.String)
     if isinstance(dtype, pl.Duration):
-        return column(name).dt.to_string("iso")
-    return column(name).cast(pl.String, strict=False)
+        return value.dt.to_string("iso")
+    return value.cast(pl.String, strict=False)

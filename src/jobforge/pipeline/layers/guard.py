@@ -126,7 +126,7 @@ class Guard:
                 self._part_by(step, declared)
         self._part()
         if self._promised is not None:
-            self._promise(self._promised.left(self._frame.collect_schema()))
+            self._promise(self._promised.there(self._frame.collect_schema()))
         self._check_names()
         return self._stages
 

@@ -1,7 +1,8 @@
-"""What the contract of a table promises, and which of it is still to be judged."""
+"""What the contract of a table promises, and which of it is to be judged when."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -19,10 +20,11 @@ def _nothing(frame: pl.LazyFrame) -> pl.LazyFrame:
 
 
 class Promised:
-    """The checks of a contract, each judged once.
+    """The checks of a contract, and how often each was judged.
 
     They are judged when the steps of silver are done, so that cleaning comes
-    before judging; those of a column that a step drops or retypes, before that step.
+    before judging; those of a column that a step drops or retypes, before that
+    step, and again where the column comes back.
 
     Args:
         contract: The contract of the bronze file.
@@ -43,19 +45,15 @@ class Promised:
         self.contract = contract
         self._types = types
         self._known = known
-        self._judged: set[str] = set()
+        self._judged: Counter[str] = Counter()
 
-    def left(self, schema: pl.Schema) -> tuple[str, ...]:
-        """Columns whose checks are to be judged at the end: those that are there in their type.
-
-        One that was judged before a step took it away, and that is there again,
-        is judged again.
-        """
+    def there(self, schema: pl.Schema) -> tuple[str, ...]:
+        """Columns that can be judged: those that a frame has in the type of the contract."""
         return tuple(n for n in self.contract.columns if schema.get(n) == self._types.get(n))
 
     def going(self, before: pl.Schema, after: pl.Schema) -> tuple[str, ...]:
         """Columns with checks to be judged that a step drops, or makes another type of."""
-        there = self.left(before)
+        there = self.there(before)
         leaving = [name for name in there if before[name] != after.get(name)]
         keys = set(self.contract.key)
         if keys.intersection(leaving):
@@ -82,8 +80,9 @@ class Promised:
         self._judged.update(names)
 
     def _numbered(self, rules: list[Rule]) -> list[Rule]:
-        """The rules, those of columns that were judged before under a name of their own."""
+        """The rules, those of columns that were judged before under names of their own."""
+        times = [min(self._judged[name] for name in rule.columns) for rule in rules]
         return [
-            replace(rule, name=f"{rule.name}#2") if self._judged.issuperset(rule.columns) else rule
-            for rule in rules
+            replace(rule, name=f"{rule.name}#{n + 1}") if n else rule
+            for rule, n in zip(rules, times, strict=True)
         ]
