@@ -13,7 +13,7 @@ import polars as pl
 
 from jobforge.contracts.dtypes import parse_dtype, type_text
 from jobforge.contracts.formats import parse_format
-from jobforge.errors import InvalidSchemaError, JobforgeError
+from jobforge.errors import InvalidSchemaError, JobforgeError, nearest
 
 Value = int | float | str | bool | Decimal | dt.date | dt.datetime | dt.time
 """A value that a bound or a list of allowed values can have."""
@@ -74,11 +74,6 @@ class Column:
     pii: str | None = None
     description: str | None = None
 
-    @property
-    def checked_text(self) -> bool:
-        """Whether it has a check that is for text only."""
-        return self.pattern is not None or self.length is not None
-
     def checked(self, name: str) -> Column:
         """The column with every argument in its one form.
 
@@ -119,9 +114,9 @@ class Column:
         known = {entry.name for entry in fields(cls)}
         for key in arguments:
             if key not in known:
-                listed = ", ".join(sorted("type" if k == "dtype" else k for k in known))
+                words = sorted("type" if word == "dtype" else word for word in known)
                 raise InvalidSchemaError(
-                    f"a column has no {key!r}", hint=f"there is {listed}", column=name
+                    f"a column has no {key!r}", hint=nearest(key, words), column=name
                 )
         return cls(**arguments).checked(name)
 

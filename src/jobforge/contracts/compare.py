@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict
 from jobforge.contracts.contract import Contract
 
 _ALIKE = 0.6
-# What makes a column refuse values that it took before, or gives its readers other ones.
-_LOOSER = ("description", "pii")
+_FOR_PEOPLE = ("version", "owner", "description")
+"""What a contract says to people: no source and no reader can break on it."""
 
 
 class ChangeKind(StrEnum):
@@ -40,7 +40,8 @@ class SchemaChange(BaseModel):
     before: str | None = None
     after: str | None = None
     breaking: bool = False
-    """Whether a source or a reader that kept to the old one may not fit the new one."""
+    """Whether a source or a reader that kept to the old one may not fit the new one: a
+    check that is new may reject a row, one that is gone no longer protects a reader."""
     hint: str | None = None
 
     def __str__(self) -> str:
@@ -104,7 +105,7 @@ def compare_contracts(before: Contract, after: Contract) -> list[SchemaChange]:
             kind=ChangeKind.CHANGED,
             before=f"{option} {_said(old, option)}",
             after=f"{option} {_said(new, option)}",
-            breaking=option not in ("version", "owner", "description"),
+            breaking=option not in _FOR_PEOPLE,
         )
         for option in dict.fromkeys([*old, *new])
         if option != "columns" and old.get(option) != new.get(option)
@@ -138,15 +139,11 @@ def _of_column(name: str, before: Contract, after: Contract) -> list[SchemaChang
             column=name,
             before=f"{option} {_said(old, option)}",
             after=f"{option} {_said(new, option)}",
-            breaking=option not in _LOOSER
-            and not (option in old and option not in new and option in _CHECKS),
+            breaking=option not in _FOR_PEOPLE,
         )
         for option in dict.fromkeys([*old, *new])
         if old.get(option) != new.get(option)
     ]
-
-
-_CHECKS = ("nullable", "unique", "key", "ge", "le", "pattern", "allowed", "length")
 
 
 def _said(declared: Mapping[str, object], option: str) -> str:

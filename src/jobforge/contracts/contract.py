@@ -13,6 +13,7 @@ from jobforge.contracts.column import Column, is_text
 from jobforge.errors import InvalidSchemaError, SchemaMismatchError, UnknownColumnError, nearest
 from jobforge.quality.columns import PROVENANCE_COLUMNS
 from jobforge.quality.quarantine import REASONS, STEP
+from jobforge.quality.rules import is_tolerance
 
 if TYPE_CHECKING:
     import polars as pl
@@ -192,7 +193,7 @@ class Contract:
         for key in declared:
             if key not in known:
                 raise InvalidSchemaError(
-                    f"a contract has no {key!r}", hint="there is " + ", ".join(sorted(known))
+                    f"a contract has no {key!r}", hint=nearest(str(key), sorted(known))
                 )
         columns = declared.get("columns")
         if not isinstance(columns, Mapping):
@@ -330,11 +331,8 @@ def _check_choices(contract: Contract) -> None:
         value = getattr(contract, option)
         if not (value is None and option != "version") and not is_text(value):
             raise InvalidSchemaError(f"{option} is {value!r}", hint="use text")
-    limit = contract.max_rejects
-    whole = isinstance(limit, int) and not isinstance(limit, bool) and limit >= 0
-    share = isinstance(limit, float) and 0 <= limit <= 1
-    if not (limit is None or whole or share):
+    if not is_tolerance(contract.max_rejects):
         raise InvalidSchemaError(
-            f"max_rejects is {limit!r}",
+            f"max_rejects is {contract.max_rejects!r}",
             hint="use a number of rows (5) or a share of them (0.01)",
         )

@@ -32,6 +32,10 @@ def read_contract(path: Path | str, table: str | None = None) -> Imported:
     try:
         place = Path(path)
         text = place.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise InvalidSchemaError(
+            f"there is no contract {path}", hint="look at the spelling and the current folder"
+        ) from error
     except (OSError, UnicodeDecodeError, ValueError, TypeError) as error:
         raise InvalidSchemaError(f"{path} cannot be read: {error}", hint=_HINT) from error
     document = _parsed(place, text)

@@ -24,7 +24,7 @@ from jobforge.quality.rules import (
     RuleKind,
     Tolerance,
     check_name,
-    check_tolerance,
+    parse_limits,
 )
 
 Frame = TypeVar("Frame", pl.LazyFrame, pl.DataFrame)
@@ -66,11 +66,11 @@ class DeclaredStep(NamedStep):
         with _on_plain_frame(self.name, frame.lazy()):
             parting = self.part(frame.lazy())
             parting.kept.collect_schema()
-            limited = any(r.tolerance is not None and r.on_fail != "warn" for r in parting.rules)
+            limited = any(rule.stops for rule in parting.rules)
             tally = parting.tally.collect(engine="streaming") if limited else None
             kept = parting.kept.collect(engine="streaming") if eager else parting.kept
         for count in parting.counts(tally) if tally is not None else ():
-            if count.exceeded and count.on_fail is not OnFail.WARN:
+            if count.stopped:
                 raise refusal(count)
         return kept  # type: ignore[return-value] # as given
 
@@ -177,13 +177,9 @@ def expect(
             aggregates, or looks at other rows; or an option has no meaning.
     """
     check_name(name)
-    chosen = parse_on_fail(name, on_fail)
-    check_tolerance(name, tolerance)
-    if null not in ("fail", "pass"):
-        raise InvalidRuleError(f"null is {null!r}", hint="use 'fail' or 'pass'", rule=name)
-    if tolerance is None and chosen is not OnFail.QUARANTINE:
-        tolerance = 0
-    return Expect(name, check_condition(name, condition), chosen, tolerance, null)
+    chosen, limit = parse_limits(name, on_fail, tolerance)
+    check_nulls(name, null)
+    return Expect(name, check_condition(name, condition), chosen, limit, null)
 
 
 def keep(name: str, condition: pl.Expr) -> Keep:
@@ -202,18 +198,31 @@ def keep(name: str, condition: pl.Expr) -> Keep:
     return Keep(check_name(name), check_condition(name, condition))
 
 
-def parse_on_fail(rule: str, value: object) -> OnFail:
-    """One of the three.
+def check_nulls(rule: str, null: object) -> None:
+    """What a null counts as.
 
     Raises:
-        InvalidRuleError: It is none.
+        InvalidRuleError: It is neither of the two.
     """
-    try:
-        return OnFail(str(value))
-    except ValueError as error:
-        raise InvalidRuleError(
-            f"on_fail is {value!r}", hint="use 'warn', 'quarantine' or 'fail'", rule=rule
-        ) from error
+    if null not in ("fail", "pass"):
+        raise InvalidRuleError(f"null is {null!r}", hint="use 'fail' or 'pass'", rule=rule)
+
+
+def column_names(value: object, what: str) -> tuple[str, ...]:
+    """One or more names of columns, each once.
+
+    Raises:
+        InvalidRuleError: It is something else.
+    """
+    names = (value,) if isinstance(value, str) else value
+    if (
+        not isinstance(names, (list, tuple))
+        or not names
+        or not all(isinstance(name, str) and name for name in names)
+        or len(set(names)) < len(names)
+    ):
+        raise InvalidRuleError(f"{what}: {value!r}", hint="name columns, each once")
+    return tuple(names)
 
 
 def judged_columns(condition: pl.Expr, frame: pl.LazyFrame) -> tuple[str, ...]:

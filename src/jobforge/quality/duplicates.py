@@ -10,11 +10,9 @@ import polars as pl
 
 from jobforge.errors import InvalidRuleError
 from jobforge.quality.columns import column, columns, free_name
-from jobforge.quality.declared import DeclaredStep, check_there
+from jobforge.quality.declared import DeclaredStep, check_there, column_names
 from jobforge.quality.parting import Parting, part
 from jobforge.quality.rules import Rule, RuleKind, check_name
-
-_NO_ORDER: tuple[str, ...] = ()
 
 
 class KeepRow(StrEnum):
@@ -113,16 +111,14 @@ def deduplicate(
         InvalidRuleError: No key, a key twice, or an order where none is needed
             or none where one is.
     """
-    names = _columns(keys, "the keys")
+    names = column_names(keys, "the keys of deduplicate")
     named = check_name("deduplicate:" + ",".join(names) if name is None else name)
     try:
         chosen = KeepRow(str(keep))
     except ValueError as error:
         hint = "use 'first', 'last' or 'latest'; any row would make the run impossible to repeat"
         raise InvalidRuleError(f"keep is {keep!r}", hint=hint, rule=named) from error
-    order = _NO_ORDER
-    if order_by is not None:
-        order = _columns((order_by,) if isinstance(order_by, str) else order_by, "order_by")
+    order = column_names(order_by, "order_by") if order_by is not None else ()
     if (chosen is KeepRow.LATEST) != bool(order):
         raise InvalidRuleError(
             f"keep is {str(chosen)!r} and order_by is {order_by!r}",
@@ -130,16 +126,3 @@ def deduplicate(
             rule=named,
         )
     return Deduplicate(named, names, chosen, order, bool(nulls_equal))
-
-
-def _columns(value: object, what: str) -> tuple[str, ...]:
-    if (
-        not isinstance(value, (list, tuple))
-        or not value
-        or not all(isinstance(name, str) and name for name in value)
-        or len(set(value)) < len(value)
-    ):
-        raise InvalidRuleError(
-            f"{what} of deduplicate: {value!r}", hint='name columns: deduplicate("order_id")'
-        )
-    return tuple(value)

@@ -9,8 +9,8 @@ import polars as pl
 
 from jobforge.errors import InvalidRuleError, nearest
 from jobforge.quality.columns import column, columns
-from jobforge.quality.declared import Nulls, RowRule, check_there, parse_on_fail
-from jobforge.quality.rules import OnFail, Rule, RuleKind, Tolerance, check_name, check_tolerance
+from jobforge.quality.declared import Nulls, RowRule, check_nulls, check_there, column_names
+from jobforge.quality.rules import OnFail, Rule, RuleKind, Tolerance, check_name, parse_limits
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +36,21 @@ class References(RowRule):
         Raises:
             InvalidRuleError: It lacks a column, or a key stands there twice.
         """
+        return replace(self, keys=self._checked(rows))
+
+    def _keys(self) -> pl.DataFrame:
+        if self.keys is not None:
+            return self.keys
+        if isinstance(self.to, str):
+            raise InvalidRuleError(
+                f"the table {self.to!r} is known to an engine only",
+                hint="pass a frame, or let PipelineEngine run the step",
+                rule=self.name,
+            )
+        return self._checked(self.to)
+
+    def _checked(self, rows: pl.LazyFrame) -> pl.DataFrame:
+        """The keys of a table, each once."""
         schema = rows.collect_schema()
         for name in self.to_columns:
             if name not in schema:
@@ -53,33 +68,22 @@ class References(RowRule):
                 hint="reference a unique key, or deduplicate the table first",
                 rule=self.name,
             )
-        return replace(self, keys=keys)
+        return keys
 
     def rule(self, frame: pl.LazyFrame) -> Rule:
         """The rule for the columns that a frame has."""
-        found = self
-        if self.keys is None:
-            if isinstance(self.to, str):
-                raise InvalidRuleError(
-                    f"the table {self.to!r} is known to an engine only",
-                    hint="pass a frame, or let PipelineEngine run the step",
-                    rule=self.name,
-                )
-            found = self.resolved(self.to)
-        if found.keys is None:
-            raise AssertionError  # resolved gives keys
+        keys = self._keys()
         check_there(self.name, self.columns, frame)
         types = frame.collect_schema()
         for name, target in zip(self.columns, self.to_columns, strict=True):
-            if types[name] != found.keys.schema[target]:
+            if types[name] != keys.schema[target]:
                 raise InvalidRuleError(
-                    f"{name!r} is {types[name]}, and the key {target!r} is "
-                    f"{found.keys.schema[target]}",
+                    f"{name!r} is {types[name]}, and the key {target!r} is {keys.schema[target]}",
                     hint="cast one of them in bronze",
                     rule=self.name,
                 )
         empty = pl.any_horizontal(column(name).is_null() for name in self.columns)
-        there = _among(self.columns, found.keys).fill_null(value=False)
+        there = _among(self.columns, keys).fill_null(value=False)
         return Rule(
             self.name,
             RuleKind.REFERENCE,
@@ -133,8 +137,8 @@ def references(
     Raises:
         InvalidRuleError: An option has no meaning.
     """
-    own = _names(columns, "columns")
-    other = own if to_columns is None else _names(to_columns, "to_columns")
+    own = column_names(columns, "columns")
+    other = own if to_columns is None else column_names(to_columns, "to_columns")
     named = check_name("references:" + ",".join(own) if name is None else name)
     if len(own) != len(other):
         raise InvalidRuleError(
@@ -148,14 +152,10 @@ def references(
             hint="pass a frame, or the name of a table: 'reference/noc'",
             rule=named,
         )
-    chosen = parse_on_fail(named, on_fail)
-    check_tolerance(named, tolerance)
-    if null not in ("fail", "pass"):
-        raise InvalidRuleError(f"null is {null!r}", hint="use 'fail' or 'pass'", rule=named)
-    if tolerance is None and chosen is not OnFail.QUARANTINE:
-        tolerance = 0
+    chosen, limit = parse_limits(named, on_fail, tolerance)
+    check_nulls(named, null)
     target = to if isinstance(to, str) else to.lazy()
-    return References(named, own, target, other, chosen, tolerance, null)
+    return References(named, own, target, other, chosen, limit, null)
 
 
 def _among(names: tuple[str, ...], keys: pl.DataFrame) -> pl.Expr:
@@ -164,17 +164,3 @@ def _among(names: tuple[str, ...], keys: pl.DataFrame) -> pl.Expr:
         return column(names[0]).is_in(keys.to_series().implode())
     known = keys.rename(dict(zip(keys.columns, names, strict=True)))
     return pl.struct(columns(names)).is_in(known.to_struct().implode())
-
-
-def _names(value: object, what: str) -> tuple[str, ...]:
-    names = (value,) if isinstance(value, str) else value
-    if (
-        not isinstance(names, (list, tuple))
-        or not names
-        or not all(isinstance(name, str) and name for name in names)
-        or len(set(names)) < len(names)
-    ):
-        raise InvalidRuleError(
-            f"{what} is {value!r}", hint="name a column, or a list of different ones"
-        )
-    return tuple(names)

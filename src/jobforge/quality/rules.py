@@ -71,6 +71,11 @@ class Rule:
         """Whether rows that fail leave the table."""
         return self.kind is RuleKind.KEEP or self.on_fail is OnFail.QUARANTINE
 
+    @property
+    def stops(self) -> bool:
+        """Whether too many rows that fail stop the layer."""
+        return self.on_fail is not OnFail.WARN and self.tolerance is not None
+
     def counted(self, judged: int, failed: int) -> RuleCount:
         """The rule with what came of it."""
         return RuleCount(
@@ -112,6 +117,11 @@ class RuleCount(BaseModel):
         """Whether more rows failed than the tolerance allows."""
         return exceeds(self.failed, self.judged, self.tolerance)
 
+    @property
+    def stopped(self) -> bool:
+        """Whether that stops the layer."""
+        return self.exceeded and self.on_fail is not OnFail.WARN
+
 
 def exceeds(failed: int, judged: int, tolerance: Tolerance) -> bool:
     """Whether more rows failed than a tolerance allows."""
@@ -142,18 +152,30 @@ def check_name(name: object) -> str:
     return name
 
 
-def check_tolerance(rule: str, tolerance: object, what: str = "tolerance") -> Tolerance:
-    """A number of rows or a share of them.
+def is_tolerance(value: object) -> bool:
+    """Whether a value is a number of rows, a share of them, or no limit."""
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return value is None or whole or (isinstance(value, float) and 0 <= value <= 1)
+
+
+def parse_limits(rule: str, on_fail: object, tolerance: Tolerance) -> tuple[OnFail, Tolerance]:
+    """What happens to rows that fail, and how many may; 0 unless given, but for quarantine.
 
     Raises:
-        InvalidRuleError: It is neither.
+        InvalidRuleError: One of them has no meaning.
     """
-    whole = isinstance(tolerance, int) and not isinstance(tolerance, bool) and tolerance >= 0
-    share = isinstance(tolerance, float) and 0 <= tolerance <= 1
-    if tolerance is None or whole or share:
-        return tolerance  # type: ignore[return-value] # seen above
-    raise InvalidRuleError(
-        f"{what} is {tolerance!r}",
-        hint="use a number of rows (5) or a share of them (0.01)",
-        rule=rule,
-    )
+    try:
+        chosen = OnFail(str(on_fail))
+    except ValueError as error:
+        raise InvalidRuleError(
+            f"on_fail is {on_fail!r}", hint="use 'warn', 'quarantine' or 'fail'", rule=rule
+        ) from error
+    if not is_tolerance(tolerance):
+        raise InvalidRuleError(
+            f"tolerance is {tolerance!r}",
+            hint="use a number of rows (5) or a share of them (0.01)",
+            rule=rule,
+        )
+    if tolerance is None and chosen is not OnFail.QUARANTINE:
+        return chosen, 0
+    return chosen, tolerance

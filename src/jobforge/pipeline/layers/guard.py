@@ -94,7 +94,7 @@ class Guard:
         many = len(self.files) > 1
         self.key = (SOURCE_FILE, SOURCE_ROW) if many else (SOURCE_ROW,)
         """Columns that identify a row within the batch."""
-        self._lossy = lossy
+        self.lossy = lossy
         self._constants = {BATCH_ID: opened.footer.batch_id}
         if not many:
             self._constants[SOURCE_FILE] = self.files[0]
@@ -242,7 +242,7 @@ class Guard:
             self.key if self._identified else (),
             self.opened.frame,
             {},
-            exact=self._lossy,
+            exact=self.lossy,
         )
         before, self._frame = self._frame, parting.kept
         self._stages.append(
@@ -277,7 +277,7 @@ class Guard:
                 result = apply_step(self._frame, step, self.place)
         schema = result.collect_schema()
         lost = self._lost(schema, identified=self._identified)
-        if lost and not self._lossy:
+        if lost and not self.lossy:
             raise self._refused(step, lost)
         self._identified = identified = self._identified and not lost
         shared = result.cache()
@@ -288,7 +288,7 @@ class Guard:
             self.key if identified else (),
             self.opened.frame,
             self._comparable(schema) if identified else {},
-            exact=self._lossy,
+            exact=self.lossy,
         )
         dropped = missing if identified else ()
         self._stages.append(Stage(step, before, self._frame, probe, identified, dropped))
@@ -317,7 +317,7 @@ class Guard:
         """Columns of the identity that a step lost."""
         if not identified:
             # Without row numbers the file is all that a row can name.
-            needed = () if SOURCE_FILE in self._constants or self._lossy else (SOURCE_FILE,)
+            needed = () if SOURCE_FILE in self._constants or self.lossy else (SOURCE_FILE,)
             return [name for name in needed if schema.get(name) != pl.String]
         kept = schema.get(SOURCE_ROW)
         lost = [name for name in self.key if name not in schema]

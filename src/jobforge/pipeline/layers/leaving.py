@@ -77,8 +77,10 @@ def edges_of(
     there = [rows for rows in there if SOURCE_ROW in rows.collect_schema()]
     parts = []
     if named is not None:
-        # A record of which a step of gold made several rows may still be there.
-        parts.append(_without(guard, named.unique(guard.key, keep="first"), there))
+        if guard.lossy:
+            # A record of which a step made several rows may still be there.
+            named = _without(guard, named.unique(guard.key, keep="first"), there)
+        parts.append(named)
         there.append(named)
     if droppers and SOURCE_ROW in pl.scan_parquet(written.target, glob=False).collect_schema():
         gone = _without(guard, keys_of(guard.opened.frame, guard.key), there)
@@ -190,7 +192,7 @@ def _stopped(
 ) -> JobforgeError | None:
     """The refusal by the first rule that more rows fail than it tolerates."""
     for count in rules:
-        if count.exceeded and count.on_fail is not OnFail.WARN:
+        if count.stopped:
             return refusal(count, _records(guard, stages, count.rule))
     return None
 

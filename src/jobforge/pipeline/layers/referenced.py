@@ -33,7 +33,7 @@ def with_keys(
         with located(step, place, pl.LazyFrame()):
             rows = declared.to
             if isinstance(rows, str):
-                seen = reads.look(config, rows, None, None, None)
+                seen = reads.look(config, rows)
                 rows = seen.frame
                 inputs.append(_input(seen))
             found.append(replace(step, function=declared.resolved(rows)))
