@@ -161,7 +161,7 @@ def test_logs_can_be_json_or_silent(people: Path) -> None:
         (["run", "missing.csv", "-t", "x"], 1, "JF201"),
         (["run", "people.csv", "-t", "../x"], 2, "JF101"),
         (["run", "people.csv"], 2, "--table"),
-        (["run", "people.csv", "-t", "x", "--schema", "nope.json"], 2, "cannot be read"),
+        (["run", "people.csv", "-t", "x", "--schema", "nope.json"], 2, "there is no contract"),
         (["run", "people.csv", "-t", "x", "--schema", "people.csv"], 2, "holds no contract"),
         (["run", "people.csv", "-t", "x", "--schema", "bad.json"], 3, "JF401"),
         (["show", "people"], 1, "no data root"),

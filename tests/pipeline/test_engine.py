@@ -258,6 +258,19 @@ def test_events_are_lines_on_standard_error_and_json_on_request(
         events.configure("xml")
 
 
+def test_a_trial_leaves_neither_files_nor_events(
+    engine: PipelineEngine, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events.configure("console")
+    before = files_below(source.parent)
+    tried = engine.check_contract(source, {})
+    assert (tried["rows"], tried["passed"], tried["stopped"]) == (4, 4, None)
+    assert capsys.readouterr().err == ""
+    assert files_below(source.parent) == before
+    engine.ingest(source, "people")
+    assert "transition.finished" in capsys.readouterr().err
+
+
 def test_a_config_of_another_type_is_refused() -> None:
     with pytest.raises(InvalidConfigError, match="str"):
         PipelineEngine("data")  # type: ignore[arg-type] # the mistake under test

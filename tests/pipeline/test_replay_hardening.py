@@ -318,6 +318,27 @@ def test_a_replay_unmasks_nothing(tmp_path: Path) -> None:
     assert len(engine.schema_history("t")) == 1
 
 
+def test_what_a_function_copied_is_masked_in_the_layers_after_it_too(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "p.csv", [["name", "note"], ["Ann Roy", "x"], ["B", "y"]])
+    engine = PipelineEngine(PipelineConfig(tmp_path / "root"))
+    contract = Contract({"name": Column("String", pii="name"), "note": Column("String")})
+
+    def copies(lf: pl.LazyFrame) -> pl.LazyFrame:
+        return lf.with_columns(note="name")
+
+    short = expect("short", pl.col("note").str.len_chars() < 3)
+
+    def shown(source: Path, *steps: Any) -> list[str]:
+        run = engine.run_full_pipeline(
+            source, "t", bronze_schema=contract, silver_transforms=steps, gold_transforms=[short]
+        )
+        return engine.reject_rows(run["batch_id"], "gold")["value"].to_list()
+
+    assert shown(path, copies) == ["[masked]"]
+    long = write_csv(tmp_path / "q.csv", [["name", "note"], ["A", "long"], ["B", "y"]])
+    assert shown(long) == ["long"]
+
+
 def test_a_withheld_text_is_in_no_traceback(tmp_path: Path) -> None:
     import traceback
 

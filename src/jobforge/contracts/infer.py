@@ -63,14 +63,13 @@ def infer_contract(frame: pl.LazyFrame, *, ranges: bool = True) -> Contract:
     frame = frame.drop(PROVENANCE_COLUMNS, strict=False)
     schema = frame.collect_schema()
     names = _new_names(schema.names())
-    seen = _look(frame, schema)
+    rows, nulls = _look(frame, schema)
     columns: dict[str, Column] = {}
     key_found = False
     for source, name in names.items():
-        column = _typed(frame, source, schema[source], seen[source], ranges=ranges)
-        counts = seen[source]
-        full = counts["rows"] > 0 and not counts["nulls"] and not column.null_values
-        key = full and not key_found and _is_key(frame, source, schema[source], column, counts)
+        column = _typed(frame, source, schema[source], rows, ranges=ranges)
+        full = rows > 0 and not nulls[source] and not column.null_values
+        key = full and not key_found and _is_key(frame, source, schema[source], column)
         key_found |= key
         columns[name] = replace(
             column,
@@ -82,41 +81,31 @@ def infer_contract(frame: pl.LazyFrame, *, ranges: bool = True) -> Contract:
     return Contract(columns)
 
 
-def _is_key(
-    frame: pl.LazyFrame, source: str, dtype: pl.DataType, column: Column, counts: dict[str, int]
-) -> bool:
+def _is_key(frame: pl.LazyFrame, source: str, dtype: pl.DataType, column: Column) -> bool:
     """Whether every row has a value of its own, as the column will hold it."""
     own = column.dtype
     if own is None or not (own.is_integer() or isinstance(own, pl.String)):
         return False
-    if counts["distinct"] != counts["rows"]:
-        return False
-    # Text that differs may be one number: `1` and `+1`.
+    # As it will be held: text that differs may be one number, `1` and `+1`.
     value, _ = exact_cast(source, dtype, column)
-    return frame.select(value.n_unique()).collect(engine="streaming").item() == counts["rows"]  # type: ignore[no-any-return] # a comparison
+    found = frame.select(value.n_unique().alias("distinct"), pl.len().alias("rows"))
+    distinct, rows = found.collect(engine="streaming").row(0)
+    return bool(distinct == rows)
 
 
-def _look(frame: pl.LazyFrame, schema: pl.Schema) -> dict[str, dict[str, int]]:
-    """Rows, nulls and different values of each column."""
-    plain = [name for name, dtype in schema.items() if not dtype.is_nested()]
+def _look(frame: pl.LazyFrame, schema: pl.Schema) -> tuple[int, dict[str, int]]:
+    """Rows, and the nulls of each column."""
+    names = schema.names()
     found = frame.select(
         pl.len().alias("rows"),
-        *(exactly(name).null_count().alias(f"nulls {name}") for name in schema),
-        *(exactly(name).drop_nulls().n_unique().alias(f"distinct {name}") for name in plain),
+        *(exactly(name).null_count().alias(f"nulls {at}") for at, name in enumerate(names)),
     ).collect(engine="streaming")
-    row = found.row(0, named=True)
-    return {
-        name: {
-            "rows": row["rows"],
-            "nulls": row[f"nulls {name}"],
-            "distinct": row.get(f"distinct {name}", -1),
-        }
-        for name in schema
-    }
+    rows, *nulls = found.row(0)
+    return rows, dict(zip(names, nulls, strict=True))
 
 
 def _typed(
-    frame: pl.LazyFrame, source: str, dtype: pl.DataType, seen: dict[str, int], *, ranges: bool
+    frame: pl.LazyFrame, source: str, dtype: pl.DataType, rows: int, *, ranges: bool
 ) -> Column:
     """The column with the type that all its values have."""
     if not isinstance(dtype, pl.String):
@@ -125,11 +114,11 @@ def _typed(
         except InvalidSchemaError:
             return Column()
         return _with_range(frame, source, dtype, Column(known), ranges=ranges)
-    if seen["nulls"] == seen["rows"]:
-        return Column(pl.String())
     values = (
         frame.select(exactly(source).alias("v")).drop_nulls().unique().collect(engine="streaming")
     )
+    if not values.height:
+        return Column(pl.String())
     for candidates in _candidates(values):
         fitting = [found for column in candidates if (found := _fits(values, column)) is not None]
         readings = {_reading(values, column): column for column in reversed(fitting)}
@@ -140,7 +129,7 @@ def _typed(
             break  # more than one meaning: it stays text
     texts = set(values["v"].to_list())
     words = tuple(word for word in _TEXT_NULL_WORDS if word in texts)
-    few = len(texts) <= MOST_ALLOWED and seen["rows"] >= _OFTEN * len(texts)
+    few = len(texts) <= MOST_ALLOWED and rows >= _OFTEN * len(texts)
     allowed = tuple(sorted(texts - set(words))) if few else ()
     return Column(pl.String(), null_values=words, allowed=allowed or None)
 
@@ -197,10 +186,10 @@ def _fits(values: pl.DataFrame, column: Column) -> Column | None:
     return replace(column, null_values=words)
 
 
-def _reading(values: pl.DataFrame, column: Column) -> int:
-    """What the column makes of the values: the same number for the same readings."""
+def _reading(values: pl.DataFrame, column: Column) -> tuple[object, ...]:
+    """What the column makes of the values: equal where two columns read them alike."""
     value, _ = exact_cast("v", pl.String(), column, tuple(column.null_values))
-    return hash(tuple(values.select(value).to_series().to_list()))
+    return tuple(values.select(value).to_series().to_list())
 
 
 def _with_range(

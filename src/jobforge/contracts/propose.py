@@ -14,6 +14,7 @@ from jobforge.errors import InvalidOptionError
 from jobforge.readers.base import RECORD, ReadContext, ReadOptions
 from jobforge.readers.registry import read_source
 from jobforge.storage.debris import scratch_folder
+from jobforge.storage.publish import make_folder
 from jobforge.storage.source import SourceFile
 
 
@@ -29,4 +30,8 @@ def propose(
         )
     with scratch_folder(Path(tempfile.gettempdir()), str(uuid.uuid4())) as scratch:
         table = read_source(SourceFile(Path(source)), read, ReadContext(scratch))
-        return infer_contract(table.frame.drop(RECORD, strict=False), ranges=ranges)
+        # Each column is looked at more than once; the source is read once.
+        make_folder(scratch)
+        once = scratch / "once.parquet"
+        table.frame.drop(RECORD, strict=False).sink_parquet(once)
+        return infer_contract(pl.scan_parquet(once, glob=False), ranges=ranges)

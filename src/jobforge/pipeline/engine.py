@@ -25,25 +25,24 @@ from jobforge.pipeline.config import (
     LoadOptions,
     OnConflict,
     PipelineConfig,
-    parse_layer,
 )
 from jobforge.pipeline.layers import BronzeLayer, GoldLayer, SilverLayer, StagedLayer
 from jobforge.pipeline.layers.referenced import check_tables
 from jobforge.pipeline.layers.staged import Source
 from jobforge.pipeline.provenance import generate_batch_id
-from jobforge.pipeline.rejects.replay import Correction, replay_rejects
+from jobforge.pipeline.reject_operations import RejectOperations
 from jobforge.pipeline.results import (
     BronzeResult,
     ContractCheck,
     GoldResult,
     IngestResult,
     PipelineResult,
-    ReplayResult,
     SilverResult,
 )
 from jobforge.pipeline.steps import Place, Transform, resolve_steps
 from jobforge.pipeline.table_operations import TableOperations
 from jobforge.pipeline.transition import Clock, utc_now
+from jobforge.pipeline.trial import trial_root
 from jobforge.readers.base import Progress, ReadOptions, no_progress
 from jobforge.readers.excel import ExcelOptions
 from jobforge.readers.excel.reader import sheet_names
@@ -53,7 +52,7 @@ from jobforge.storage.names import check_name
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 
 
-class PipelineEngine(TableOperations):
+class PipelineEngine(TableOperations, RejectOperations):
     """Moves source files through staged, bronze, silver and gold.
 
     Every method raises only errors of `jobforge.errors`, leaves a log of each
@@ -316,8 +315,8 @@ class PipelineEngine(TableOperations):
             SourceError: The source cannot be read exactly.
         """
         contract = parse_schema(schema)
-        with tempfile.TemporaryDirectory(prefix="jobforge-") as folder:
-            trial = PipelineEngine(PipelineConfig(Path(folder)), clock=self._clock)
+        with trial_root() as root:
+            trial = PipelineEngine(root, clock=self._clock)
             staged = trial.ingest(source_path, "trial", read=read)
             stopped = None
             try:
@@ -333,63 +332,6 @@ class PipelineEngine(TableOperations):
                 "rejects": trial.reject_rows(staged["batch_id"]),
                 "stopped": stopped,
             }
-
-    def replay_rejects(
-        self,
-        source_path: Path | str,
-        batch_id: str,
-        schema: Schema | None = None,
-        silver_transforms: Sequence[Transform] | None = None,
-        gold_transforms: Sequence[Transform] | None = None,
-        *,
-        read: ReadOptions | None = None,
-        to: Layer | str | None = None,
-    ) -> ReplayResult:
-        """Bring corrected rejects in: a batch of their own that names the one it cures.
-
-        Its rows are appended to the layers that the batch reached. The account
-        of that batch then shows the records that arrived as cured. The work is
-        tried in a folder of its own first, so that what would stop it stops it
-        before anything is written.
-
-        Args:
-            source_path: A corrected file that `export_rejects` wrote.
-            batch_id: The batch whose rejects it corrects.
-            schema: As for `promote_to_bronze`; that of the batch unless given.
-            silver_transforms: The steps of silver, where the batch had some.
-            gold_transforms: The steps of gold, where the batch had some.
-            read: As for `ingest`.
-            to: `silver` or `gold`, the last layer to bring them into; the
-                highest that the batch reached unless given. Rows of their own
-                do not belong into an aggregated gold.
-
-        Raises:
-            UsageError: The file does not fit the batch, a record is not open, a
-                value is masked, steps are missing, or the batch is not in
-                silver. Nothing is written.
-            PublishConflictError: Somebody brings corrections to the batch in right now.
-            JobforgeError: As the four methods do.
-        """
-        correction = Correction(
-            source_path,
-            batch_id,
-            parse_schema(schema) if schema is not None else None,
-            silver_transforms,
-            gold_transforms,
-            read,
-            parse_layer(to) if to is not None else None,
-        )
-        for layer, transforms in ((Layer.SILVER, silver_transforms), (Layer.GOLD, gold_transforms)):
-            place = Place(layer, str(source_path))
-            check_tables(self.config, resolve_steps(transforms, place), place)
-        outcomes = replay_rejects(self.config, correction, self._clock)
-        logs = [outcome.log for outcome in outcomes.values()]
-        return {
-            "batch_id": logs[0].batch_id,
-            "cures": batch_id,
-            "paths": {layer: outcome.path for layer, outcome in outcomes.items()},
-            "logs": logs,
-        }
 
     def _promote(
         self,

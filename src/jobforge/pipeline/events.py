@@ -10,6 +10,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import structlog
@@ -19,6 +22,7 @@ from jobforge.errors import InvalidConfigError
 
 FORMATS = ("console", "json")
 _settings = {"format": "", "quiet": False}
+_trial: ContextVar[bool] = ContextVar("trial", default=False)
 
 
 def configure(log_format: str = "console", *, quiet: bool = False) -> None:
@@ -38,10 +42,21 @@ def configure(log_format: str = "console", *, quiet: bool = False) -> None:
     _settings.update(format=log_format, quiet=quiet)
 
 
+@contextmanager
+def silent() -> Iterator[None]:
+    """Write nothing for the time of the block: what is only tried did not happen."""
+    token = _trial.set(True)
+    try:
+        yield
+    finally:
+        _trial.reset(token)
+
+
 def get_logger() -> FilteringBoundLogger:
     """The logger for events of jobforge, as configured at this moment."""
     chosen = str(_settings["format"])
-    if not chosen and structlog.is_configured():
+    trial = _trial.get()
+    if not trial and not chosen and structlog.is_configured():
         configured: FilteringBoundLogger = structlog.get_logger("jobforge")
         return configured
     chosen = chosen or os.environ.get("JOBFORGE_LOG_FORMAT", "console")
@@ -58,7 +73,7 @@ def get_logger() -> FilteringBoundLogger:
     else:
         processors.append(_line)
     # No event of ours is as grave as CRITICAL, so that nothing passes that level.
-    level = logging.CRITICAL if _settings["quiet"] else logging.INFO
+    level = logging.CRITICAL if trial or _settings["quiet"] else logging.INFO
     logger: FilteringBoundLogger = structlog.wrap_logger(
         structlog.PrintLogger(sys.stderr),
         processors=processors,

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import polars as pl
 
 from jobforge.pipeline import query, reads
-from jobforge.pipeline.accounts import BatchAccount, account
-from jobforge.pipeline.config import Layer, PipelineConfig, parse_layer
+from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.maintenance.clean import CleanPlan, clean, plan_clean
 from jobforge.pipeline.maintenance.compact import compact
 from jobforge.pipeline.maintenance.diff import TableDiff, diff
 from jobforge.pipeline.maintenance.erase import erase
 from jobforge.pipeline.maintenance.rollback import rollback
 from jobforge.pipeline.maintenance.source_records import SourceRecord
-from jobforge.pipeline.models import LayerTransitionLog, Waiver
+from jobforge.pipeline.models import LayerTransitionLog
 from jobforge.pipeline.profile import ColumnProfile, profile
-from jobforge.pipeline.quality_history import RuleRun, rule_history
 from jobforge.pipeline.reads import TableVersion
-from jobforge.pipeline.rejects.export import export_rejects
-from jobforge.pipeline.rejects.listing import RejectSummary, reject_rows, rejects
-from jobforge.pipeline.rejects.waive import waive_rejects
 from jobforge.pipeline.schemas import SchemaVersion
 from jobforge.pipeline.transition import Clock
 
@@ -79,106 +73,6 @@ class TableOperations:
         """
         return query.schema_versions(self.config, table)
 
-    def rejects(self, table: str | None = None) -> list[RejectSummary]:
-        """What is in quarantine, oldest batch first, and how it stands.
-
-        Args:
-            table: `table` or `domain/table`; every table unless given.
-
-        Raises:
-            TableNotFoundError: There is no such table.
-            StorageError: A record or a file cannot be read.
-        """
-        return rejects(self.config, table)
-
-    def reject_rows(
-        self, batch_id: str, layer: Layer | str | None = None, *, personal: bool = False
-    ) -> pl.DataFrame:
-        """The rejected rows of a batch, one line for each reason.
-
-        Args:
-            batch_id: The batch.
-            layer: The layer that rejected them; every one unless given.
-            personal: Whether to show the values of personal columns.
-
-        Returns:
-            `layer`, `step`, `file`, `record`, `rule`, `column`, `value`, `reason`, `state`.
-
-        Raises:
-            TableNotFoundError: There is no such batch.
-            StorageError: A record or a file cannot be read.
-        """
-        return reject_rows(self.config, batch_id, _layer(layer), personal=personal)
-
-    def export_rejects(
-        self,
-        batch_id: str,
-        target: Path | str,
-        layer: Layer | str | None = None,
-        *,
-        personal: bool = False,
-    ) -> int:
-        """Write the open rejects of a batch as CSV, for a person to correct.
-
-        Args:
-            batch_id: The batch.
-            target: A file that is not there yet.
-            layer: The layer that rejected them; every one unless given.
-            personal: Whether to write the values of personal columns; else they
-                are masked, and such a file cannot be brought back in.
-
-        Returns:
-            Rows written.
-
-        Raises:
-            RecordNotFoundError: Nothing is open.
-            InvalidOptionError: The rows do not name their source record, CSV
-                cannot hold the source, or `target` is there already.
-            StorageError: A file cannot be read or written.
-        """
-        return export_rejects(self.config, batch_id, target, _layer(layer), personal=personal)
-
-    def waive_rejects(
-        self,
-        batch_id: str,
-        *,
-        by: str,
-        why: str,
-        layer: Layer | str | None = None,
-        records: Sequence[int] | None = None,
-        source_file: str | None = None,
-    ) -> list[Waiver]:
-        """Decide that rejected rows stay out; the record of the batch says who and why.
-
-        Args:
-            batch_id: The batch.
-            by: Who answers for it.
-            why: The reason; put no personal data in it.
-            layer: The layer that rejected them; every one unless given.
-            records: `_source_row` of the rows; every open row unless given.
-            source_file: `_source_file` of the rows, where the batch has several.
-
-        Raises:
-            InvalidOptionError: `by` or `why` says nothing.
-            RecordNotFoundError: No such row is open; nothing is waived.
-            TableNotFoundError: There is no such batch.
-        """
-        return waive_rejects(
-            self.config, batch_id, by, why, self._clock, _layer(layer), records, source_file
-        )
-
-    def rule_history(self, table: str | None = None) -> list[RuleRun]:
-        """How many rows failed each rule, batch by batch: by table and rule, oldest first.
-
-        Args:
-            table: `table` or `domain/table`; every table unless given.
-
-        Raises:
-            TableNotFoundError: There is no such table.
-            RecordError: A record cannot be read.
-        """
-        return rule_history(self.config, table)
-
     def profile(
         self,
         table: str,
@@ -201,19 +95,6 @@ class TableOperations:
             TableDamagedError: A file is missing or altered.
         """
         return profile(self.config, table, layer, version, personal=personal)
-
-    def account(self, batch_id: str) -> BatchAccount:
-        """Where every record of a batch went, from its source to its last layer.
-
-        Args:
-            batch_id: The batch.
-
-        Raises:
-            TableNotFoundError: There is no such batch.
-            AccountError: The records contradict each other.
-            StorageError: A record or a file cannot be read.
-        """
-        return account(self.config, batch_id)
 
     def history(self, table: str, layer: Layer | str = Layer.GOLD) -> list[TableVersion]:
         """The versions of one layer of a table, oldest first.
@@ -312,7 +193,3 @@ class TableOperations:
             PublishConflictError: Somebody published meanwhile; erase again.
         """
         return erase(self.config, table, records, why, self._clock)
-
-
-def _layer(name: Layer | str | None) -> Layer | None:
-    return None if name is None else parse_layer(name)

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-from jobforge.contracts.contract import Contract
 from jobforge.errors import InvalidOptionError, RecordNotFoundError, UnknownColumnError, nearest
 from jobforge.pipeline.config import Layer
-from jobforge.pipeline.footer import open_layer_file
 from jobforge.pipeline.models import BatchRecord
 from jobforge.pipeline.provenance import (
     BATCH_ID,
@@ -20,8 +18,8 @@ from jobforge.pipeline.provenance import (
     SOURCE_ROW,
     generate_batch_id,
 )
-from jobforge.pipeline.rejects.listing import MASK
-from jobforge.pipeline.rejects.snapshot import Snapshot, standing_moves
+from jobforge.pipeline.rejects.listing import MASK, personal_sources
+from jobforge.pipeline.rejects.snapshot import Snapshot
 from jobforge.pipeline.rejects.state import (
     KEY,
     REJECTED_BATCH,
@@ -30,6 +28,7 @@ from jobforge.pipeline.rejects.state import (
     RejectFile,
     RejectState,
     brought_in,
+    source_rows,
     states,
 )
 from jobforge.pipeline.versions import table_store
@@ -45,12 +44,7 @@ _HINT = "correct a file that `jobforge quarantine export` wrote"
 
 def source_schema(snapshot: Snapshot, record: BatchRecord) -> pl.Schema:
     """The columns that the source of a batch had, with their types in staged."""
-    staged = standing_moves(record)[Layer.STAGED]
-    opened = open_layer_file(snapshot.path(str(staged.target_file)), Layer.STAGED)
-    frame = opened.frame.select(~PROVENANCE)
-    if record.cures is not None:
-        frame = frame.drop(REJECTED_COLUMNS, strict=False)
-    return frame.collect_schema()
+    return source_rows(snapshot, record).select(~PROVENANCE).collect_schema()
 
 
 def check_corrections(
@@ -134,11 +128,7 @@ def _check_columns(found: pl.Schema, wanted: pl.Schema, source: Path | str) -> N
 def _check_masks(frame: pl.LazyFrame, files: list[RejectFile], source: Path | str) -> None:
     """Refuse masks where a personal value should stand."""
     schema = frame.collect_schema()
-    personal: set[str] = set()
-    for file in files:
-        if file.footer.contract is not None:
-            contract = Contract.from_dict(file.footer.contract)
-            personal |= {contract.source_of(name) for name in contract.personal}
+    personal = personal_sources(files)
     texts = [n for n in schema if n in personal and isinstance(schema[n], pl.String)]
     if not texts:
         return

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
-from jobforge.contracts.contract import Contract
 from jobforge.errors import InvalidOptionError, RecordNotFoundError, WriteError
 from jobforge.pipeline import lineage
 from jobforge.pipeline.config import Layer, PipelineConfig
-from jobforge.pipeline.footer import open_layer_file
-from jobforge.pipeline.provenance import PROVENANCE, REJECTED_COLUMNS, SOURCE_FILE, SOURCE_ROW
-from jobforge.pipeline.rejects.listing import MASK, may_be_shown
-from jobforge.pipeline.rejects.snapshot import Snapshot, standing_moves
+from jobforge.pipeline.models import BatchRecord
+from jobforge.pipeline.provenance import PROVENANCE, SOURCE_FILE, SOURCE_ROW
+from jobforge.pipeline.rejects.listing import MASK, may_be_shown, personal_sources
+from jobforge.pipeline.rejects.snapshot import Snapshot
 from jobforge.pipeline.rejects.state import (
     KEY,
     REJECTED_BATCH,
@@ -25,6 +23,7 @@ from jobforge.pipeline.rejects.state import (
     RejectState,
     need_identity,
     reject_files,
+    source_rows,
     states,
 )
 from jobforge.quality.columns import as_text, column
@@ -66,37 +65,20 @@ def export_rejects(
     place = new_file(target)
     record = lineage.known(config, batch_id)
     snapshot = Snapshot.of(config)
-    files = reject_files(snapshot, record, layer)
-    if layer is Layer.STAGED:
-        raise InvalidOptionError(
-            "records that could not be read have no columns to write",
-            hint="`jobforge quarantine show` says which they are, and the quarantine file how they "
-            "stand in the source",
-        )
-    files = [file for file in files if file.log.target_layer is not Layer.STAGED]
-    for file in files:
-        need_identity(file)
-    wanted = [_open(snapshot, file, personal=personal) for file in files]
-    rows = pl.concat(wanted) if wanted else None
-    if rows is None or not rows.height:
+    files = _files(snapshot, record, layer)
+    parts = [_open(snapshot, file, personal=personal) for file in files]
+    rows = pl.concat(parts) if parts else pl.DataFrame()
+    if not rows.height:
         raise RecordNotFoundError(
             f"no rejected record of batch {batch_id} is open",
             hint="`jobforge quarantine list` says how they stand",
         )
-    staged = snapshot.path(str(standing_moves(record)[Layer.STAGED].target_file))
-    source = open_layer_file(staged, Layer.STAGED).frame
-    if record.cures is not None:
-        source = source.drop(REJECTED_COLUMNS, strict=False)
-    names = source.select(~PROVENANCE).collect_schema()
-    cells = [_cell(name, dtype) for name, dtype in names.items()]
-    if not personal:
-        masked = _personal(files)
-        cells = [
-            pl.when(column(name).is_not_null()).then(pl.lit(MASK)).alias(name)
-            if name in masked
-            else cell
-            for name, cell in zip(names, cells, strict=True)
-        ]
+    source = source_rows(snapshot, record)
+    masked = set() if personal else personal_sources(files)
+    cells = [
+        _cell(name, dtype, masked=name in masked)
+        for name, dtype in source.select(~PROVENANCE).collect_schema().items()
+    ]
     written = (
         source.join(rows.lazy(), on=KEY, how="inner", maintain_order="left")
         .select(
@@ -108,10 +90,34 @@ def export_rejects(
         )
         .collect(engine="streaming")
     )
+    _write(written, place)
+    return written.height
+
+
+def _files(snapshot: Snapshot, record: BatchRecord, layer: Layer | None) -> list[RejectFile]:
+    """The reject files whose rows are records of staged.
+
+    Raises:
+        InvalidOptionError: Those of staged are asked for, or rows have no numbers.
+    """
+    if layer is Layer.STAGED:
+        raise InvalidOptionError(
+            "records that could not be read have no columns to write",
+            hint="`jobforge quarantine show` says which they are, and the quarantine file how they "
+            "stand in the source",
+        )
+    found = reject_files(snapshot, record, layer)
+    files = [file for file in found if file.log.target_layer is not Layer.STAGED]
+    for file in files:
+        need_identity(file)
+    return files
+
+
+def _write(rows: pl.DataFrame, place: Path) -> None:
     with Publication() as publication:
         temp = publication.reserve(place)
         try:
-            written.write_csv(temp, quote_style="necessary")
+            rows.write_csv(temp, quote_style="necessary")
         except (OSError, pl.exceptions.PolarsError) as error:
             raise WriteError(
                 f"{place} cannot be written: {(str(error).splitlines() or [''])[0]}",
@@ -119,7 +125,6 @@ def export_rejects(
             ) from error
         publication.place()
         publication.keep()
-    return written.height
 
 
 def new_file(target: object) -> Path:
@@ -164,17 +169,7 @@ def _open(snapshot: Snapshot, file: RejectFile, *, personal: bool) -> pl.DataFra
     return rows.filter(states(snapshot, file)["state"] == RejectState.OPEN)
 
 
-def _personal(files: Sequence[RejectFile]) -> set[str]:
-    """The columns of the source that are classed as personal."""
-    found: set[str] = set()
-    for file in files:
-        if file.footer.contract is not None:
-            contract = Contract.from_dict(file.footer.contract)
-            found |= {contract.source_of(name) for name in contract.personal}
-    return found
-
-
-def _cell(name: str, dtype: pl.DataType) -> pl.Expr:
+def _cell(name: str, dtype: pl.DataType, *, masked: bool) -> pl.Expr:
     """A value as CSV holds it.
 
     Raises:
@@ -186,4 +181,6 @@ def _cell(name: str, dtype: pl.DataType) -> pl.Expr:
             hint="correct the source itself, and ingest it as a batch of its own",
             column=name,
         )
+    if masked:
+        return pl.when(column(name).is_not_null()).then(pl.lit(MASK)).alias(name)
     return as_text(name, dtype).alias(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 from pydantic import NonNegativeInt
@@ -59,11 +59,10 @@ def rejects(config: PipelineConfig, table: str | None = None) -> list[RejectSumm
         TableNotFoundError: There is no such table.
         StorageError: A record or a file cannot be read.
     """
-    wanted = query.batches(config, table)
-    snapshot = Snapshot.of(config)
+    snapshot = Snapshot(config, tuple(query.batches(config, table)))
     return [
         _summary(snapshot, record, log)
-        for record in wanted
+        for record in snapshot.records
         for log in standing_moves(record).values()
         if log.quarantine_file is not None
     ]
@@ -102,14 +101,24 @@ def reject_rows(
     return pl.concat([empty, *parts])
 
 
+def personal_sources(files: Sequence[RejectFile]) -> set[str]:
+    """The columns of the source that a contract classes as personal."""
+    declared = [file.footer.contract for file in files if file.footer.contract is not None]
+    contracts = [Contract.from_dict(contract) for contract in declared]
+    return {contract.source_of(name) for contract in contracts for name in contract.personal}
+
+
 def may_be_shown(file: RejectFile) -> set[str] | None:
     """The rules whose values are of no personal column; None where all are."""
     declared = file.footer.contract
     contract = Contract.from_dict(declared) if declared is not None else None
     if contract is None or not contract.personal:
         return None
-    if any(not step.definition for step in file.log.transforms_applied):
-        return set()  # a function may have put a personal value into any column
+    for log in standing_moves(file.record).values():
+        if any(not step.definition for step in log.transforms_applied):
+            return set()  # a function may have put a personal value into any column
+        if log is file.log:
+            break
     names = {kind: contract.shown(source=kind is RuleKind.CAST) or set() for kind in RuleKind}
     return {c.rule for c in file.log.rules if names[c.kind].issuperset(c.columns)}
 

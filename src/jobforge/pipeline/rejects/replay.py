@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -31,6 +30,7 @@ from jobforge.pipeline.rejects.snapshot import Snapshot, standing_moves
 from jobforge.pipeline.rejects.state import RejectFile, need_identity, reject_files
 from jobforge.pipeline.steps import Place, Transform, resolve_steps
 from jobforge.pipeline.transition import Clock, Outcome
+from jobforge.pipeline.trial import trial_root
 from jobforge.pipeline.versions import check_columns, table_store
 from jobforge.readers.base import ReadOptions
 from jobforge.storage.debris import mark, take_over
@@ -248,8 +248,7 @@ def _try(config: PipelineConfig, work: _Work, contract: Contract) -> None:
         silver=_with_keys(config, work, Layer.SILVER, correction.silver),
         gold=_with_keys(config, work, Layer.GOLD, correction.gold),
     )
-    with tempfile.TemporaryDirectory(prefix="jobforge-") as folder:
-        trial = PipelineConfig(Path(folder), row_numbers=config.row_numbers)
+    with trial_root(row_numbers=config.row_numbers) as trial:
         try:
             made = replace(work, correction=fixed).run(trial, contract)
         except JobforgeError as error:

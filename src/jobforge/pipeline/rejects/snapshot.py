@@ -21,7 +21,8 @@ class Snapshot:
 
     Args:
         config: Where the data root is.
-        records: Every batch record.
+        records: Every batch record, or those of one table: corrections and
+            erasures are of the table that they are about.
     """
 
     config: PipelineConfig

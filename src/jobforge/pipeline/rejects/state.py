@@ -11,7 +11,7 @@ import polars as pl
 
 from jobforge.errors import InvalidOptionError
 from jobforge.pipeline.config import Layer
-from jobforge.pipeline.footer import Footer, read_footer
+from jobforge.pipeline.footer import Footer, open_layer_file, read_footer
 from jobforge.pipeline.models import BatchRecord, LayerTransitionLog, RecordRef, Waiver
 from jobforge.pipeline.provenance import REJECTED_COLUMNS, SOURCE_FILE, SOURCE_ROW
 from jobforge.pipeline.rejects.snapshot import Snapshot, standing_moves
@@ -216,6 +216,13 @@ def _arrived(snapshot: Snapshot, record: BatchRecord) -> pl.DataFrame:
     for left in gone:
         rows = rows.join(left.select(KEY), on=KEY, how="anti", maintain_order="left")
     return rows.collect(engine="streaming")
+
+
+def source_rows(snapshot: Snapshot, record: BatchRecord) -> pl.LazyFrame:
+    """The records of the source of a batch, as staged has them."""
+    staged = standing_moves(record)[Layer.STAGED]
+    rows = open_layer_file(snapshot.path(str(staged.target_file)), Layer.STAGED).frame
+    return rows.drop(REJECTED_COLUMNS, strict=False) if record.cures is not None else rows
 
 
 def need_identity(file: RejectFile) -> None:
