@@ -413,6 +413,10 @@ def test_from_a_proposal_to_a_checked_contract(orders: Path) -> None:
     assert (again.returncode, "is there already" in again.stderr) == (2, True)
     shown = jobforge(orders, "contract", "infer", "orders.csv", "-f", "python").stdout
     assert shown.startswith("import polars as pl")
+    for name, begin in (("c.py", "import polars as pl"), ("c.json", '{\n  "$schema"')):
+        done = jobforge(orders, "contract", "infer", "orders.csv", "--out", name)
+        assert done.returncode == 0, done.stderr
+        assert (orders / name).read_text(encoding="utf-8").startswith(begin)
     found = as_json(jobforge(orders, "contract", "infer", "orders.csv", "--json"))
     assert found["columns"]["order_id"]["source"] == "Order ID"
     checked = jobforge(orders, "contract", "check", "orders.csv", "--contract", "c.yaml")
@@ -466,7 +470,7 @@ def test_from_reject_to_cure(orders: Path) -> None:
     assert done.stdout == "silver: 1 rows waived by J. Roy: no name\n"
     waterfall = jobforge(orders, "account", batch).stdout
     assert "rejects of bronze: 1 cured" in waterfall
-    assert "rejects of silver: 1 waived" in waterfall
+    assert "rejects of silver: 1 waived\n1 waived by J. Roy: no name\n" in waterfall
     assert as_json(jobforge(orders, "account", batch, "--json"))["source_records"] == 4
     rules = jobforge(orders, "history", "orders", "--rules").stdout
     assert "cast:qty" in rules

@@ -59,6 +59,11 @@ def contract_of(out: Output, path: Path) -> Contract:
 
 
 Table = Annotated[str, typer.Argument(help="table or domain/table.")]
+AnyTable = Annotated[
+    str | None,
+    typer.Argument(help="table or domain/table; every table unless given.", metavar="[TABLE]"),
+]
+Batch = Annotated[str, typer.Argument(help="_batch_id of the rows.")]
 Versioned = Annotated[str, typer.Option("--layer", "-l", help="bronze, silver or gold.")]
 
 DEFAULT_ROOT = "data"

@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
+from jobforge.contracts.imported import Imported
 from jobforge.contracts.json_schema import from_json_schema
-from jobforge.contracts.odcs import Imported, from_odcs
+from jobforge.contracts.odcs import from_odcs
 from jobforge.contracts.short import parse_schema
 from jobforge.errors import InvalidSchemaError, JobforgeError
 

@@ -13,8 +13,8 @@ import polars as pl
 
 from jobforge.contracts.column import Column
 from jobforge.contracts.contract import Contract
+from jobforge.contracts.imported import Imported
 from jobforge.contracts.logical import as_text, dtype_of, exact_number, logical_type
-from jobforge.contracts.odcs import Imported
 from jobforge.errors import InvalidSchemaError
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -8,7 +8,6 @@ contract comes back as it was. See https://bitol-io.github.io/open-data-contract
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -16,6 +15,7 @@ import polars as pl
 from jobforge.contracts.column import Column
 from jobforge.contracts.contract import Contract
 from jobforge.contracts.dtypes import type_text
+from jobforge.contracts.imported import Imported
 from jobforge.contracts.logical import (
     as_text,
     dtype_of,
@@ -43,14 +43,6 @@ _OWN_CONTRACT = (
     "extra_columns", "null_values", "on_cast_failure", "on_check_failure", "max_rejects",
 )  # fmt: skip
 _KNOWN_OPTIONS = {"minLength", "maxLength", "pattern", "minimum", "maximum"}
-
-
-@dataclass(frozen=True)
-class Imported:
-    """A contract that was read, and what of it jobforge does not judge."""
-
-    contract: Contract
-    left_out: tuple[str, ...] = ()
 
 
 def to_odcs(contract: Contract, table: str, domain: str = "default") -> str:

@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeInt
 from jobforge.errors import AccountError
 from jobforge.pipeline import lineage
 from jobforge.pipeline.config import Layer, PipelineConfig
-from jobforge.pipeline.models import LayerTransitionLog, TransitionStatus
+from jobforge.pipeline.models import BatchRecord, LayerTransitionLog, TransitionStatus, Waiver
 from jobforge.pipeline.records import Record
 from jobforge.pipeline.rejects.snapshot import Snapshot, standing_moves
 from jobforge.pipeline.rejects.state import RejectState, curers, reject_files, states
@@ -50,6 +50,8 @@ class LayerAccount(Record):
     lines: tuple[AccountLine, ...] = ()
     rejects: dict[RejectState, NonNegativeInt] = Field(default_factory=dict)
     """How its rejects stand by now; a state that no row has is left out."""
+    waivers: tuple[Waiver, ...] = ()
+    """Who decided to leave rejects of it out, and why, oldest first."""
     stopped_by: str | None = None
     """Why nothing was published, where that is so."""
 
@@ -100,7 +102,7 @@ def account(config: PipelineConfig, batch_id: str) -> BatchAccount:
         if file is not None:
             counted = states(snapshot, file).group_by("state").len().sort("state")
             standing = {RejectState(name): rows for name, rows in counted.iter_rows()}
-        layers.append(_layer(log, standing))
+        layers.append(_layer(record, log, standing))
     _check(layers)
     return BatchAccount(
         batch_id=batch_id,
@@ -113,7 +115,9 @@ def account(config: PipelineConfig, batch_id: str) -> BatchAccount:
     )
 
 
-def _layer(log: LayerTransitionLog, rejects: dict[RejectState, int]) -> LayerAccount:
+def _layer(
+    record: BatchRecord, log: LayerTransitionLog, rejects: dict[RejectState, int]
+) -> LayerAccount:
     found = log.account
     lines: list[AccountLine] = []
     if found is not None:
@@ -133,6 +137,7 @@ def _layer(log: LayerTransitionLog, rejects: dict[RejectState, int]) -> LayerAcc
         rows_out=log.row_count_out or 0,
         lines=tuple(lines),
         rejects=rejects,
+        waivers=tuple(w for w in record.waivers if w.quarantine_file == log.quarantine_file),
         stopped_by=log.errors[0].message if log.errors else None,
     )
 

@@ -137,7 +137,6 @@ def _publish(
     config, move = transition.config, transition.move
     layer = move.target_layer
     target, rejected, *others = (config.data_root / name for name in transition.log.planned)
-    edges = others[0] if others else None
     catalog.load(config, move.domain, move.table)  # a damaged record is refused before the work
     base = None
     if layer is not Layer.STAGED:
@@ -162,6 +161,7 @@ def _publish(
         if verdict.refusal is not None:
             publication.drop(target)
             _refuse(transition, publication, work, verdict.refusal, rejected if held else None)
+        edges = others[0] if verdict.edges is not None else None
         if verdict.edges is not None and edges is not None:
             _write_edges(verdict.edges, publication.reserve(edges), work.footer)
         publication.place()
@@ -171,9 +171,7 @@ def _publish(
         TransitionStatus.PARTIAL if left else TransitionStatus.SUCCESS,
         target_file=transition.relative(target),
         quarantine_file=transition.relative(rejected) if held else None,
-        edges_file=transition.relative(edges)
-        if verdict.edges is not None and edges is not None
-        else None,
+        edges_file=transition.relative(edges) if edges is not None else None,
         content_hash=content_hash,
         table_version=version.number if version else None,
         left_out=version.commit.left_out if version else {},

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 import jobforge
 from jobforge.cli import output, parameters
@@ -12,11 +10,9 @@ from jobforge.cli import output, parameters
 if TYPE_CHECKING:
     from jobforge.pipeline.accounts import BatchAccount, LayerAccount
 
-Batch = Annotated[str, typer.Argument(help="_batch_id of the rows.")]
-
 
 def account(
-    batch: Batch,
+    batch: parameters.Batch,
     data_root: parameters.DataRoot = parameters.DEFAULT_ROOT,
     *,
     as_json: parameters.AsJson = False,
@@ -46,6 +42,8 @@ def show_account(out: output.Output, found: BatchAccount) -> None:
         standing = ", ".join(f"{n:,} {state}" for state, n in layer.rejects.items())
         if standing:
             out.line(f"rejects of {layer.layer}: {standing}")
+        for waiver in layer.waivers:
+            out.line(f"{waiver.rows:,} waived by {waiver.by}: {waiver.why}")
         if layer.stopped_by:
             out.line(f"{layer.layer} was not published: {layer.stopped_by}")
     for other in found.cured_by:

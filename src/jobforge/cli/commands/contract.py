@@ -31,12 +31,15 @@ class Form(StrEnum):
     DICT = "dict"
 
 
+_FORM_OF_SUFFIX = {".py": Form.PYTHON, ".json": Form.JSON_SCHEMA}
+
 FormOption = Annotated[
-    Form,
+    Form | None,
     typer.Option(
         "--as",
         "-f",
-        help="odcs: YAML after the Open Data Contract Standard; python; json-schema; dict: JSON.",
+        help="odcs: YAML after the Open Data Contract Standard; python; json-schema; dict: JSON. "
+        "Told by the suffix of --out unless given, else odcs.",
     ),
 ]
 Out = Annotated[
@@ -52,7 +55,7 @@ ContractFile = Annotated[
 @contract.command()
 def infer(
     file: Annotated[Path, typer.Argument(help="A source file.")],
-    form: FormOption = Form.ODCS,
+    form: FormOption = None,
     table: Name = "table",
     out_file: Out = None,
     file_format: parameters.Format = None,
@@ -141,7 +144,7 @@ def diff(
 @contract.command()
 def export(
     file: ContractFile,
-    form: FormOption = Form.ODCS,
+    form: FormOption = None,
     table: Name = "table",
     out_file: Out = None,
     *,
@@ -187,7 +190,7 @@ def versions(
 
 
 def _give(
-    out: output.Output, found: jobforge.Contract, form: Form, table: str, target: Path | None
+    out: output.Output, found: jobforge.Contract, form: Form | None, table: str, target: Path | None
 ) -> None:
     """Print a contract, or write it to a file that is not there yet."""
     texts: dict[Form, Callable[[], str]] = {
@@ -196,7 +199,8 @@ def _give(
         Form.JSON_SCHEMA: lambda: json.dumps(found.to_json_schema(table), indent=2) + "\n",
         Form.DICT: lambda: json.dumps(found.as_dict(), indent=2, ensure_ascii=False) + "\n",
     }
-    text = texts[form]()
+    suffix = target.suffix.lower() if target is not None else ""
+    text = texts[form or _FORM_OF_SUFFIX.get(suffix, Form.ODCS)]()
     if target is None:
         if out.as_json:
             out.record(found.as_dict())

@@ -10,12 +10,6 @@ import jobforge
 from jobforge.cli import output, parameters
 from jobforge.errors import InvalidOptionError
 
-TableArgument = Annotated[
-    str | None,
-    typer.Argument(help="table or domain/table; every table unless given.", metavar="[TABLE]"),
-]
-
-
 Layer = Annotated[
     str | None,
     typer.Option("--layer", "-l", help="Show the versions of this layer: bronze, silver or gold."),
@@ -28,7 +22,7 @@ Rules = Annotated[
 
 
 def history(
-    table: TableArgument = None,
+    table: parameters.AnyTable = None,
     layer: Layer = None,
     data_root: parameters.DataRoot = parameters.DEFAULT_ROOT,
     *,

@@ -16,11 +16,6 @@ quarantine = typer.Typer(
     no_args_is_help=True,
 )
 
-Batch = Annotated[str, typer.Argument(help="_batch_id of the rows.")]
-TableArgument = Annotated[
-    str | None,
-    typer.Argument(help="table or domain/table; every table unless given.", metavar="[TABLE]"),
-]
 LayerOption = Annotated[
     str | None,
     typer.Option("--layer", "-l", help="The layer that rejected them; every one unless given."),
@@ -34,7 +29,7 @@ Personal = Annotated[
 
 @quarantine.command("list")
 def list_(
-    table: TableArgument = None,
+    table: parameters.AnyTable = None,
     data_root: parameters.DataRoot = parameters.DEFAULT_ROOT,
     *,
     as_json: parameters.AsJson = False,
@@ -68,7 +63,7 @@ def list_(
 
 @quarantine.command()
 def show(
-    batch: Batch,
+    batch: parameters.Batch,
     layer: LayerOption = None,
     rows: Rows = 20,
     data_root: parameters.DataRoot = parameters.DEFAULT_ROOT,
@@ -91,7 +86,7 @@ def show(
 
 @quarantine.command()
 def export(
-    batch: Batch,
+    batch: parameters.Batch,
     csv: Annotated[Path, typer.Option("--csv", help="The file to write; it may not be there yet.")],
     layer: LayerOption = None,
     data_root: parameters.DataRoot = parameters.DEFAULT_ROOT,
@@ -152,7 +147,7 @@ def replay(
 
 @quarantine.command()
 def waive(
-    batch: Batch,
+    batch: parameters.Batch,
     by: Annotated[str, typer.Option("--by", help="Who answers for it.")],
     why: Annotated[str, typer.Option("--why", help="The reason. No personal data.")],
     layer: LayerOption = None,
