@@ -22,6 +22,7 @@ from jobforge import Layer, PipelineConfig, PipelineEngine
 from jobforge.errors import VersionRemovedError
 from jobforge.pipeline import lineage, query
 from jobforge.pipeline.models import TransitionStatus
+from jobforge.storage.debris import is_temporary
 from support import debris, write_csv
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="children are forked")
@@ -195,7 +196,9 @@ def _check_visible(engine: PipelineEngine, before: Scene) -> dict[str, Rows]:
             assert now == expected[version.number - 1]
         current[layer] = rows(engine, layer)
     for path in config.data_root.rglob("*.parquet"):
-        if not path.name.startswith(".") and "checkpoint" not in path.name:
+        # The name of an unfinished file, or of the scratch folder that it is in, says so.
+        unfinished = any(map(is_temporary, path.relative_to(config.data_root).parts))
+        if not unfinished and "checkpoint" not in path.name:
             pl.read_parquet(path)
     return current
 
