@@ -23,7 +23,7 @@ unit or zone, and most types to their text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -45,7 +45,7 @@ _UNIT_DIGITS = {"ms": 3, "us": 6, "ns": 9}
 _SAFE_DIGITS = {64: 15, 32: 6}
 _SAFE_LENGTH = 30
 _ISO_DATE = ("%Y-%m-%d",)
-_ISO_TIME = ("%H:%M:%S%.f", "%H:%M")
+_ISO_TIME = ("%H:%M:%S", "%H:%M:%S%.f", "%H:%M")
 _ISO_MOMENT = tuple(f"%Y-%m-%d{mark}{time}" for mark in "T " for time in _ISO_TIME)
 # Nanoseconds since 1970 in 64 bits reach this far.
 _FIRST_NS = pl.datetime(1677, 9, 22, time_unit="us")
@@ -53,7 +53,11 @@ _LAST_NS = pl.datetime(2262, 4, 11, time_unit="us")
 
 
 def exact_cast(
-    name: str, source: pl.DataType, column: Column, words: tuple[str, ...] = ()
+    name: str,
+    source: pl.DataType,
+    column: Column,
+    words: tuple[str, ...] = (),
+    place: str | None = None,
 ) -> tuple[pl.Expr, pl.Expr]:
     """Expressions for the value after a cast and for whether it was rejected.
 
@@ -62,6 +66,8 @@ def exact_cast(
         source: Its type now; `can_cast` says which ones there are.
         column: What it is to become; it has a type.
         words: Text that means "no value".
+        place: Column that holds the new value where the boolean is computed;
+            unless given, the value is computed once more.
 
     Returns:
         The new value (null where it was null, a null word, or rejected), and a
@@ -79,7 +85,8 @@ def exact_cast(
         result = _from_text(name, value, column)
     else:
         result = _from_value(value, source, column.dtype)
-    return result, value.is_not_null() & result.is_null()
+    found = result if place is None else exactly(place)
+    return result, value.is_not_null() & found.is_null()
 
 
 def can_cast(source: pl.DataType, target: pl.DataType) -> bool:
@@ -141,7 +148,13 @@ def _number(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
         return _float(value, dtype)
     if isinstance(dtype, pl.Decimal):
         return _decimal(value, dtype)
-    # A minus before nothing but zeros is no reason to reject an unsigned zero.
+    # What Polars takes for an integer is one; what it does not know is looked at again: signs
+    # before zeros, and a minus before nothing but zeros, no reason to reject an unsigned zero.
+    known = value.cast(dtype, strict=False)
+    return _else(known, value, lambda rest: _integer(rest, dtype))
+
+
+def _integer(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     text = _matching(value, _INTEGER).str.replace("^-(0+)$", "$1")
     return text.cast(dtype, strict=False)
 
@@ -179,6 +192,27 @@ def _temporal(name: str, value: pl.Expr, column: Column) -> pl.Expr:
     return _by_formats(name, value, column, _ISO_TIME, _time)
 
 
+def _else(known: pl.Expr, value: pl.Expr, slow: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
+    """What is known, and where nothing is, what a slower way says of the value.
+
+    Polars computes each branch of an expression for every row, and most files
+    have few rows for the slow way, or none.
+    """
+
+    def compute(batches: Sequence[pl.Series]) -> pl.Series:
+        found, given = batches
+        # Where the value is null, nothing is known either.
+        if found.null_count() == given.null_count():
+            return found
+        frame = pl.DataFrame({"found": found, "given": given}).with_row_index("at")
+        waits = pl.col("found").is_null() & pl.col("given").is_not_null()
+        answers = frame.filter(waits).select("at", slow(pl.col("given")).alias("said"))
+        both = frame.join(answers, on="at", how="left", maintain_order="left")
+        return both.select(pl.coalesce("found", "said").alias(found.name)).to_series()
+
+    return pl.map_batches([known, value], compute, is_elementwise=True)
+
+
 def _matching(value: pl.Expr, pattern: str) -> pl.Expr:
     return pl.when(value.str.contains(pattern)).then(value)
 
@@ -197,6 +231,14 @@ def _decimal(value: pl.Expr, dtype: pl.Decimal) -> pl.Expr:
 
 
 def _float(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    narrow = isinstance(dtype, pl.Float32)
+    safe = _SAFE_DIGITS[32 if narrow else 64]
+    short = value.str.contains(rf"^[+-]?[0-9.]{{1,{safe}}}$")
+    known = pl.when(short).then(value.cast(dtype, strict=False))
+    return _else(known, value, lambda rest: _long_float(rest, dtype, safe))
+
+
+def _long_float(value: pl.Expr, dtype: pl.DataType, safe: int) -> pl.Expr:
     number = _matching(value, _NUMBER)
     digits = (
         number.str.replace(r"[eE].*$", "")
@@ -204,14 +246,10 @@ def _float(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
         .str.strip_chars_start("0")
         .str.len_bytes()
     )
-    result = number.cast(dtype, strict=False)
-    narrow = isinstance(dtype, pl.Float32)
     plain = (
-        (digits <= _SAFE_DIGITS[32 if narrow else 64])
-        & (number.str.len_bytes() <= _SAFE_LENGTH)
-        & ~number.str.contains("[eE]")
+        (digits <= safe) & (number.str.len_bytes() <= _SAFE_LENGTH) & ~number.str.contains("[eE]")
     )
-    kind = np.float32 if narrow else np.float64
+    kind = np.float32 if isinstance(dtype, pl.Float32) else np.float64
 
     def same(batch: pl.Series) -> pl.Series:
         return pl.Series(batch.name, [_same_number(text, kind) for text in batch], dtype=pl.Boolean)
@@ -219,7 +257,7 @@ def _float(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     hard = (
         pl.when(~plain).then(number).map_batches(same, return_dtype=pl.Boolean, is_elementwise=True)
     )
-    return pl.when(plain | hard).then(result)
+    return pl.when(plain | hard).then(number.cast(dtype, strict=False))
 
 
 def _same_number(text: str | None, kind: Any) -> bool:  # noqa: ANN401 - numpy float class
@@ -247,8 +285,13 @@ def _by_formats(
 ) -> pl.Expr:
     """The value by the declared format, or by the first usual one that the text has."""
     forms = usual if column.format is None else (column.format,)
-    checked = [parse_format(name, form, column.dtype) for form in forms]
-    return pl.coalesce(parse(_matching(value, form.pattern), form) for form in checked)
+    first, *others = [parse_format(name, form, column.dtype) for form in forms]
+    known = parse(_matching(value, first.pattern), first)
+
+    def by_others(rest: pl.Expr) -> pl.Expr:
+        return pl.coalesce(parse(_matching(rest, form.pattern), form) for form in others)
+
+    return _else(known, value, by_others) if others else known
 
 
 def _held(text: pl.Expr, form: Format, digits: int) -> pl.Expr:
@@ -260,11 +303,13 @@ def _held(text: pl.Expr, form: Format, digits: int) -> pl.Expr:
 
 
 def _date(text: pl.Expr, form: Format) -> pl.Expr:
-    return text.str.to_date(form.text, strict=False)
+    # A cache of parsed texts costs more than parsing, but for columns of few different days.
+    return text.str.to_date(form.text, strict=False, cache=False)
 
 
 def _time(text: pl.Expr, form: Format) -> pl.Expr:
-    return _held(text, form, _UNIT_DIGITS["ns"]).str.to_time(form.text, strict=False)
+    held = _held(text, form, _UNIT_DIGITS["ns"])
+    return held.str.to_time(form.text, strict=False, cache=False)
 
 
 def _datetime(name: str, value: pl.Expr, column: Column, dtype: pl.Datetime) -> pl.Expr:
@@ -279,14 +324,20 @@ def _datetime(name: str, value: pl.Expr, column: Column, dtype: pl.Datetime) -> 
         if unit == "ns":
             # Beyond the range of nanoseconds the parser wraps around without a word.
             coarse = held.str.to_datetime(
-                form.text, time_unit="us", time_zone="UTC" if form.offset else None, strict=False
+                form.text,
+                time_unit="us",
+                time_zone="UTC" if form.offset else None,
+                strict=False,
+                cache=False,
             )
             known = coarse.dt.replace_time_zone(None).is_between(_FIRST_NS, _LAST_NS)
             held = pl.when(known).then(held)
         if form.offset:
-            moment = held.str.to_datetime(form.text, time_unit=unit, time_zone="UTC", strict=False)
+            moment = held.str.to_datetime(
+                form.text, time_unit=unit, time_zone="UTC", strict=False, cache=False
+            )
             return moment.dt.convert_time_zone(zone or "UTC")
-        local = held.str.to_datetime(form.text, time_unit=unit, strict=False)
+        local = held.str.to_datetime(form.text, time_unit=unit, strict=False, cache=False)
         if zone is None:
             return local
         # A clock time that a change of the clocks skips or repeats names no one instant.

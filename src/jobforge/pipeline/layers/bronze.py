@@ -200,7 +200,7 @@ def _casts(
                 hint="turn values into null in silver",
                 column=name,
             )
-        value, failed = exact_cast(old, source, declared, contract.words_of(name))
+        value, failed = exact_cast(old, source, declared, contract.words_of(name), place)
         rules.append(
             Rule(
                 f"cast:{name}",
