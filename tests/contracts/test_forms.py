@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from jobforge import Column, Contract, PipelineEngine
 from jobforge.contracts.compare import compare_columns, compare_contracts
+from jobforge.contracts.contract import RESERVED
 from jobforge.contracts.files import read_contract
 from jobforge.contracts.json_schema import from_json_schema
 from jobforge.contracts.odcs import from_odcs
@@ -72,7 +73,8 @@ def columns(draw: st.DrawFn) -> Column:
 
 @st.composite
 def contracts(draw: st.DrawFn) -> Contract:
-    names = draw(st.lists(WORDS, min_size=1, max_size=4, unique=True))
+    own = WORDS.filter(lambda word: word not in RESERVED)
+    names = draw(st.lists(own, min_size=1, max_size=4, unique=True))
     made = {name: draw(columns()) for name in names}
     sources = [column.source or name for name, column in made.items()]
     if len(set(sources)) < len(sources):
