@@ -293,6 +293,8 @@ def test_every_file_is_synced_before_its_name_and_its_folder_after(
         )
 
     named = [(n, e[1], e[2]) for n, e in enumerate(seen) if e[0] in {"os.link", "os.rename"}]
+    # What was computed ahead moves to its folder, still unfinished.
+    named = [(n, temp, target) for n, temp, target in named if not target.endswith(".tmp")]
     targets = [Path(target) for _, _, target in named]
     assert len({path.parent.name for path in targets}) >= 4
     assert {path.suffix for path in targets} == {".json", ".parquet"}

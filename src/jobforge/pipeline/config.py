@@ -47,6 +47,9 @@ class PipelineConfig:
         row_numbers: Whether staged gets `_source_row`, the record number in
             the source file. Without it a row can be traced to its file only,
             and silver can check the number of rows but not their identity.
+        fused: Whether a full run computes bronze in the pass that writes staged, and
+            gold in the pass that writes silver: quicker, and the result is the
+            same. Without it each layer is read back before the next is computed.
 
     Raises:
         InvalidConfigError: The data root is empty or a URI.
@@ -54,6 +57,7 @@ class PipelineConfig:
 
     data_root: Path = Path("data")  # text is taken too
     row_numbers: bool = True
+    fused: bool = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.data_root, (str, Path)):
@@ -61,10 +65,11 @@ class PipelineConfig:
                 f"the data root is a {type(self.data_root).__name__}, not a path",
                 hint="PipelineConfig(data_root=Path('data'))",
             )
-        if not isinstance(self.row_numbers, bool):
-            raise InvalidConfigError(
-                f"row_numbers is {self.row_numbers!r}", hint="use True or False"
-            )
+        for name in ("row_numbers", "fused"):
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidConfigError(
+                    f"{name} is {getattr(self, name)!r}", hint="use True or False"
+                )
         raw = str(self.data_root)
         if not raw.strip() or any(ord(letter) < ord(" ") for letter in raw):
             raise InvalidConfigError(f"the data root {raw!r} is no folder", hint="name a folder")

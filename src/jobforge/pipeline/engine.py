@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from jobforge.contracts.short import Schema, parse_schema
@@ -14,7 +13,6 @@ from jobforge.errors import (
     ExpectationError,
     InvalidConfigError,
     InvalidNameError,
-    JobforgeError,
     RejectLimitError,
 )
 from jobforge.pipeline import lineage
@@ -22,10 +20,10 @@ from jobforge.pipeline.config import (
     Layer,
     Load,
     Loading,
-    LoadOptions,
     OnConflict,
     PipelineConfig,
 )
+from jobforge.pipeline.full_run import FullRun, Layers
 from jobforge.pipeline.layers import BronzeLayer, GoldLayer, SilverLayer, StagedLayer
 from jobforge.pipeline.layers.referenced import check_tables
 from jobforge.pipeline.layers.staged import Source
@@ -291,14 +289,24 @@ class PipelineEngine(TableOperations, RejectOperations):
         Raises:
             JobforgeError: As the four methods do.
         """
-        how = Loading(load, on_conflict).as_options()
+        loading = Loading(load, on_conflict)
         schema = parse_schema(bronze_schema)
         for layer, transforms in ((Layer.SILVER, silver_transforms), (Layer.GOLD, gold_transforms)):
             place = Place(layer, str(table_name))
             check_tables(self.config, resolve_steps(transforms, place), place)
-        staged = self.ingest(source_path, table_name, domain, read=read)
-        with _naming(staged["batch_id"]):
-            return self._promote(staged, schema, silver_transforms, gold_transforms, how)
+        wanted = FullRun(schema, silver_transforms, gold_transforms, loading)
+        layers = Layers(self._staged, self._bronze, self._silver, self._gold)
+        staged, bronze, silver, gold = layers.run(
+            source_path, self.config, table_name, domain, wanted, read, self._progress
+        )
+        return {
+            "batch_id": staged.log.batch_id,
+            "staged_path": staged.path,
+            "bronze_path": bronze.path,
+            "silver_path": silver.path,
+            "gold_path": gold.path,
+            "logs": [staged.log, bronze.log, silver.log, gold.log],
+        }
 
     def check_contract(
         self, source_path: Source, schema: Schema, *, read: ReadOptions | None = None
@@ -332,33 +340,3 @@ class PipelineEngine(TableOperations, RejectOperations):
                 "rejects": trial.reject_rows(staged["batch_id"]),
                 "stopped": stopped,
             }
-
-    def _promote(
-        self,
-        staged: IngestResult,
-        schema: Schema,
-        silver_transforms: Sequence[Transform] | None,
-        gold_transforms: Sequence[Transform] | None,
-        how: LoadOptions,
-    ) -> PipelineResult:
-        bronze = self.promote_to_bronze(staged["staged_path"], schema, **how)
-        silver = self.promote_to_silver(bronze["bronze_path"], silver_transforms, **how)
-        gold = self.promote_to_gold(silver["silver_path"], gold_transforms, **how)
-        return {
-            "batch_id": staged["batch_id"],
-            "staged_path": staged["staged_path"],
-            "bronze_path": bronze["bronze_path"],
-            "silver_path": silver["silver_path"],
-            "gold_path": gold["gold_path"],
-            "logs": [staged["log"], bronze["log"], silver["log"], gold["log"]],
-        }
-
-
-@contextmanager
-def _naming(batch_id: str) -> Iterator[None]:
-    """Name the batch in an error, so that one can go on from the layers that it reached."""
-    try:
-        yield
-    except JobforgeError as error:
-        error.place = {**error.place, "batch": batch_id}
-        raise

@@ -60,12 +60,21 @@ class Footer(Record):
 
 @dataclass(frozen=True)
 class LayerFile:
-    """A layer file, opened."""
+    """A layer file, opened, or one that is about to be written.
+
+    Args:
+        path: Where it stands, or will.
+        footer: What it says of itself.
+        frame: Its rows.
+        rows: How many; 0 while they are not written.
+        size_bytes: How large it is; 0 while it is not written.
+    """
 
     path: Path
     footer: Footer
     frame: pl.LazyFrame
     rows: int
+    size_bytes: int
 
 
 def open_layer_file(path: Path | str, layer: Layer) -> LayerFile:
@@ -94,7 +103,7 @@ def open_layer_file(path: Path | str, layer: Layer) -> LayerFile:
             hint=f"pass the path that the {layer} step of the batch returned",
             table=footer.table,
         )
-    return LayerFile(place, footer, frame, rows)
+    return LayerFile(place, footer, frame, rows, place.stat().st_size)
 
 
 def read_footer(path: Path) -> Footer:

@@ -48,7 +48,7 @@ from jobforge.pipeline.models import (
 )
 from jobforge.pipeline.root import prepare_root
 from jobforge.pipeline.versions import table_store
-from jobforge.storage.debris import mark, scratch_folder, scratch_path
+from jobforge.storage.debris import Marker, mark, scratch_folder, scratch_path
 from jobforge.storage.delta import DeltaStore
 from jobforge.storage.paths import batch_files, relative_to_root
 
@@ -89,6 +89,25 @@ class Outcome:
     log: LayerTransitionLog
 
 
+@dataclass
+class Begun:
+    """A transition whose rows are computed before it comes to its own turn.
+
+    Args:
+        transition_id: Its id.
+        started_at: When the computation began.
+        marker: Says that it is alive.
+        scratch: Its folder for scratch files.
+        running: Whether its turn has come, and the marker is its own.
+    """
+
+    transition_id: str
+    started_at: datetime
+    marker: Marker
+    scratch: Path
+    running: bool = False
+
+
 class Transition:
     """One move of one batch, from its first record to its last.
 
@@ -96,14 +115,18 @@ class Transition:
         config: Where the data root is.
         move: Which rows go where.
         clock: Read once at the start and once at the end; times are UTC.
+        begun: What began earlier, where it did.
     """
 
-    def __init__(self, config: PipelineConfig, move: Move, clock: Clock) -> None:
+    def __init__(
+        self, config: PipelineConfig, move: Move, clock: Clock, begun: Begun | None = None
+    ) -> None:
         self.config = config
         self.move = move
-        self.started_at = clock()
-        self.transition_id = str(uuid.uuid4())
+        self.started_at = clock() if begun is None else begun.started_at
+        self.transition_id = str(uuid.uuid4()) if begun is None else begun.transition_id
         self._clock = clock
+        self._begun = begun
         self.log = LayerTransitionLog(
             transition_id=self.transition_id,
             batch_id=move.batch_id,
@@ -201,8 +224,12 @@ class Transition:
         may not be in the catalog, the marker stays: then the next run finds it
         without an owner and sees to it.
         """
-        name = recovery.marker_name(self.move.batch_id, self.transition_id)
-        marker = mark(self.config.running_path() / name)
+        if self._begun is not None:
+            self._begun.running = True
+            marker = self._begun.marker
+        else:
+            name = recovery.marker_name(self.move.batch_id, self.transition_id)
+            marker = mark(self.config.running_path() / name)
         try:
             yield
         finally:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,103 +12,45 @@ import polars as pl
 from jobforge.errors import JobforgeError, StorageError, TransitionError, WriteError
 from jobforge.pipeline import catalog
 from jobforge.pipeline.adoption import newest_version
+from jobforge.pipeline.ahead import Ahead
 from jobforge.pipeline.config import Layer
-from jobforge.pipeline.footer import Footer
-from jobforge.pipeline.models import (
-    WITHHELD,
-    ColumnMetadata,
-    LayerState,
-    LayerTransitionLog,
-    Note,
-    SourceInfo,
-    TransitionStatus,
-)
-from jobforge.pipeline.transition import Outcome, Transition
+from jobforge.pipeline.footer import Footer, LayerFile
+from jobforge.pipeline.models import ColumnMetadata, LayerState, TransitionStatus
+from jobforge.pipeline.passes import Part, compute, sink, translate
+from jobforge.pipeline.transition import Begun, Outcome, Transition
 from jobforge.pipeline.versions import Joining
-from jobforge.quality.account import RowAccount
-from jobforge.quality.rules import RuleCount
+from jobforge.pipeline.work import Verdict, Work, Written
 from jobforge.storage.publish import Publication, make_folder
 from jobforge.storage.source import hash_file
 from jobforge.storage.space import check_space
 from jobforge.storage.store import Commit, DataFile, Version
 
-# Polars reads this before its first query: how many row groups of Parquet are fetched ahead. One
-# takes a quarter off the peak memory of a layer with rules, and nothing off its speed.
-os.environ.setdefault("POLARS_ROW_GROUP_PREFETCH_SIZE", "1")
-
 
 @dataclass(frozen=True)
-class Written:
-    """What was written, not yet visible."""
-
-    target: Path
-    rows: int
-    rejects: Path | None
-    probes: list[pl.DataFrame]
-    filtered: pl.LazyFrame | None = None
-    """Source records that a declared filter left out, in a scratch file."""
-    nulls: dict[str, int] = field(default_factory=dict)
-    """Nulls of each column, where they were counted in the pass."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a layer says of what was written.
-
-    Where `refusal` is set, the table stays as it was, and only the rejects
-    become visible.
+class Neighbours:
+    """Layers that share a pass with this one.
 
     Args:
-        account: Where the rows went.
-        notes: What was noticed.
-        refusal: Why nothing may be published.
-        rules: What came of each rule.
-        edges: Source records that left without a trace in quarantine.
+        made: This layer, as it was computed in the pass of the layer before.
+        then: The next layer, to be computed in the pass of this one.
     """
 
-    account: RowAccount
-    notes: tuple[Note, ...] = ()
-    refusal: JobforgeError | None = None
-    rules: tuple[RuleCount, ...] = ()
-    edges: pl.LazyFrame | None = None
+    made: Ahead | None = None
+    then: Ahead | None = None
+
+    def begun(self) -> Begun | None:
+        """The transition of this layer, where it began in the pass of the layer before."""
+        return None if self.made is None else self.made.begun
 
 
-@dataclass(frozen=True)
-class Work:
-    """What a layer wants written, as frames that are not computed yet.
-
-    Args:
-        frame: The rows of the target.
-        footer: What the file says of itself.
-        judge: Called with what was written, before it becomes visible.
-        rejects: Rows for quarantine.
-        filtered: Source records that a declared filter leaves out.
-        probes: Small frames to compute in the same pass.
-        locate: Called when computing failed, to name the step that is to blame; None
-            where it is none of them.
-        sources: The source files, where this is an ingest.
-        source_columns: Column lineage, where it is known exactly.
-        least_bytes: What writing will take at least, as far as one can tell.
-        published: Called when the rows are visible and catalogued.
-        count_nulls: Whether to count the nulls of each column in the same pass.
-    """
-
-    frame: pl.LazyFrame
-    footer: Footer
-    judge: Callable[[Written], Verdict]
-    rejects: pl.LazyFrame | None = None
-    filtered: pl.LazyFrame | None = None
-    probes: tuple[pl.LazyFrame, ...] = ()
-    locate: Callable[[BaseException], JobforgeError | None] | None = None
-    sources: Callable[[], tuple[SourceInfo, ...]] = tuple
-    source_columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    least_bytes: int = 0
-    published: Callable[[LayerTransitionLog], None] | None = None
-    count_nulls: bool = True
+ALONE = Neighbours()
 
 
 def carry_out(
-    transition: Transition, plan: Callable[[Path], Work], joining: Joining | None = None
+    transition: Transition,
+    plan: Callable[[Path], Work],
+    joining: Joining | None = None,
+    neighbours: Neighbours = ALONE,
 ) -> Outcome:
     """Run a transition that writes rows.
 
@@ -117,6 +58,7 @@ def carry_out(
         transition: Which rows go where.
         plan: Says what to write; gets a folder for scratch files.
         joining: How they join the table; None for staged.
+        neighbours: Layers that share a pass with it.
 
     Raises:
         JobforgeError: The work was refused or failed. Nothing new is visible
@@ -125,14 +67,18 @@ def carry_out(
     paths: list[Path] = []
 
     def body(scratch: Path) -> None:
-        paths.append(_publish(transition, lambda: plan(scratch), joining, scratch))
+        paths.append(_publish(transition, lambda: plan(scratch), joining, scratch, neighbours))
 
     log = transition.run(body, writes=True)
     return Outcome(paths[0], log)
 
 
 def _publish(
-    transition: Transition, plan: Callable[[], Work], joining: Joining | None, scratch: Path
+    transition: Transition,
+    plan: Callable[[], Work],
+    joining: Joining | None,
+    scratch: Path,
+    neighbours: Neighbours,
 ) -> Path:
     config, move = transition.config, transition.move
     layer = move.target_layer
@@ -147,7 +93,12 @@ def _publish(
         joining.check(store, store.version(base), work.frame.collect_schema())
     check_space(config.data_root, work.least_bytes)
     with Publication(lambda: landed(transition)) as publication:
-        written = _write(work, publication, target, rejected, scratch)
+        made = neighbours.made.take(work) if neighbours.made is not None else None
+        if made is not None:
+            written = _adopt(made, publication, target, rejected)
+        else:
+            files = _reserve(work, publication, target, rejected, scratch)
+            written = _compute(transition, files, target, neighbours.then)
         verdict = work.judge(written)
         verdict.account.check()
         _note(transition, work, verdict)
@@ -221,7 +172,7 @@ def _refuse(
 
 def _write_edges(edges: pl.LazyFrame, path: Path, footer: Footer) -> None:
     try:
-        _sink(edges, path, footer.metadata()).collect(engine="streaming")
+        sink(edges, path, footer.metadata()).collect(engine="streaming")
     except (Exception, pl.exceptions.PanicException) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise WriteError(
@@ -291,45 +242,6 @@ def layer_state(
     )
 
 
-def _write(
-    work: Work, publication: Publication, target: Path, rejected: Path, scratch: Path
-) -> Written:
-    """Compute the frames of a piece of work in one pass, into temporary files.
-
-    The rejects are reserved first, so that they become visible first: a row
-    that left is never lost.
-    """
-    metadata = work.footer.metadata()
-    sinks = []
-    rejects = None
-    if work.rejects is not None:
-        rejects = publication.reserve(rejected)
-        sinks.append(_sink(work.rejects, rejects, metadata))
-    temp = publication.reserve(target)
-    frame, nulls = work.frame, []
-    if work.count_nulls:
-        frame = work.frame.cache()
-        nulls = [frame.select(pl.all().null_count())]
-    sinks.append(_sink(frame, temp, metadata))
-    filtered = None
-    if work.filtered is not None:
-        filtered = scratch / "filtered.parquet"
-        make_folder(scratch)
-        sinks.append(_sink(work.filtered, filtered, metadata))
-    try:
-        results = pl.collect_all([*sinks, *work.probes, *nulls], engine="streaming")
-    except JobforgeError:
-        raise
-    except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - raised as ours
-        # What was raised may hold personal values, and a traceback would show it.
-        raise _translate(work, error) from (None if work.footer.discreet else error)
-    rows = int(pl.scan_parquet(temp, glob=False).select(pl.len()).collect().item())
-    left = pl.scan_parquet(filtered, glob=False) if filtered is not None else None
-    probes = results[len(sinks) : len(sinks) + len(work.probes)]
-    counted = results[-1].row(0, named=True) if nulls else {}
-    return Written(temp, rows, rejects, probes, left, counted)
-
-
 def _checked_schema(work: Work, written: Written) -> pl.Schema:
     """The columns of the written file, which have to be those of the frame.
 
@@ -347,28 +259,57 @@ def _checked_schema(work: Work, written: Written) -> pl.Schema:
     return schema
 
 
-def _sink(frame: pl.LazyFrame, path: Path, metadata: dict[str, str]) -> pl.LazyFrame:
-    sink: pl.LazyFrame = frame.sink_parquet(path, compression="zstd", metadata=metadata, lazy=True)
-    return sink
+def _reserve(
+    work: Work, publication: Publication, target: Path, rejected: Path, scratch: Path
+) -> Part:
+    """Temporary files for a piece of work.
 
-
-_REFUSED = ("os error", "no space left", "out of space", "storage full")
-
-
-def _translate(work: Work, error: BaseException) -> JobforgeError:
-    located = work.locate(error) if work.locate is not None else None
-    if located is not None:
-        return located
-    first = (str(error).splitlines() or [type(error).__name__])[0]
-    words = first.lower()
-    if work.footer.discreet and not isinstance(error, OSError):
-        first = WITHHELD
-    if isinstance(error, OSError) or any(said in words for said in _REFUSED):
-        return WriteError(
-            f"the layer file could not be written: {first}",
-            hint="look at free space and permissions of the data root",
-        )
-    return TransitionError(
-        f"Polars could not compute the layer: {first}",
-        hint="this is likely a defect of jobforge or Polars: keep the source file and report it",
+    The rejects are reserved first, so that they become visible first: a row
+    that left is never lost.
+    """
+    if work.filtered is not None:
+        make_folder(scratch)
+    return Part(
+        work,
+        rejects=publication.reserve(rejected) if work.rejects is not None else None,
+        target=publication.reserve(target),
+        filtered=scratch / "filtered.parquet" if work.filtered is not None else None,
     )
+
+
+def _adopt(made: Written, publication: Publication, target: Path, rejected: Path) -> Written:
+    """Files that were computed ahead, in place of those that would be computed now."""
+    rejects = publication.adopt(made.rejects, rejected) if made.rejects is not None else None
+    return replace(made, rejects=rejects, target=publication.adopt(made.target, target))
+
+
+def _compute(transition: Transition, files: Part, target: Path, then: Ahead | None) -> Written:
+    """Compute the rows, and those of the next layer in the same pass.
+
+    Where that fails, the next layer is left to its own transition, which says
+    what is wrong with it.
+    """
+    work, follower = files.work, None
+    if then is not None or work.count_nulls:
+        work = replace(work, frame=work.frame.cache())
+        files = replace(files, work=work)
+    if then is not None:
+        ours = LayerFile(target, work.footer, work.frame, rows=0, size_bytes=0)
+        follower = then.begin(transition.config, ours)
+    try:
+        if then is not None and follower is not None:
+            try:
+                written, following = compute([files, follower])
+            except JobforgeError:
+                raise
+            except (Exception, pl.exceptions.PanicException):  # noqa: BLE001 - told by its own turn
+                then.drop()
+            else:
+                then.computed(following)
+                return written
+        return compute([files])[0]
+    except JobforgeError:
+        raise
+    except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - raised as ours
+        # What was raised may hold personal values, and a traceback would show it.
+        raise translate(work, error) from (None if work.footer.discreet else error)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,15 @@ from types import TracebackType
 from typing import Self
 
 from jobforge.errors import DataRootError, JobforgeError, PublishConflictError, WriteError
-from jobforge.storage.sync import WINDOWS, like_folder, rename, sync_file, sync_folder, wait_for
+from jobforge.storage.sync import (
+    WINDOWS,
+    like_folder,
+    open_to_lock,
+    rename,
+    sync_file,
+    sync_folder,
+    wait_for,
+)
 
 TEMP_SUFFIX = ".tmp"
 SPACE = "look at free space and permissions of the data root"
@@ -116,12 +125,43 @@ class Publication:
             DataRootError: The folder cannot be created or written.
         """
         make_folder(target.parent)
-        temp = target.with_name(f".{target.name}.{uuid.uuid4().hex}{TEMP_SUFFIX}")
+        temp = _temporary(target)
         file = _File(temp, target, replace)
         self._files.append(file)
         file.handle = create_held(temp)
         if WINDOWS:  # an open file could be neither written by others nor renamed there
             _close(file)
+        return temp
+
+    def adopt(self, made: Path, target: Path) -> Path:
+        """A temporary path in the folder of `target` for a file that is written already.
+
+        Args:
+            made: The file; it is moved, or copied to another file system.
+            target: Where it is to be.
+
+        Raises:
+            DataRootError: The folder cannot be created or written.
+            WriteError: The operating system refused.
+        """
+        make_folder(target.parent)
+        try:
+            if made.stat().st_dev != target.parent.stat().st_dev:
+                temp = self.reserve(target)
+                shutil.copyfile(made, temp)
+                return temp
+            temp = _temporary(target)
+            file = _File(temp, target, replace=False)
+            self._files.append(file)
+            if not WINDOWS:
+                # Locked before it has its new name, so that nobody takes it for abandoned.
+                file.handle = open_to_lock(made)
+                wait_for(file.handle)
+            made.rename(temp)
+        except OSError as error:
+            raise WriteError(
+                f"{target} could not be written: {error.strerror or error}", hint=SPACE
+            ) from error
         return temp
 
     def drop(self, target: Path) -> None:
@@ -178,6 +218,10 @@ class Publication:
         for file in self._files:
             _remove(file, placed=placed)
         self._files.clear()
+
+
+def _temporary(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{uuid.uuid4().hex}{TEMP_SUFFIX}")
 
 
 def _put(file: _File) -> None:

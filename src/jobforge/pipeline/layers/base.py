@@ -14,14 +14,17 @@ from jobforge.contracts.checks import unique_columns
 from jobforge.contracts.contract import Contract
 from jobforge.errors import InvalidSchemaError, NotAJobforgeFileError, WrongLayerError
 from jobforge.pipeline import lineage
+from jobforge.pipeline.ahead import Ahead
 from jobforge.pipeline.config import Layer, Loading, PipelineConfig
 from jobforge.pipeline.footer import Footer, LayerFile, open_layer_file
 from jobforge.pipeline.layers.referenced import with_keys
 from jobforge.pipeline.models import ContractRef, InputRef, Operation, SourceLayer, TransformRef
 from jobforge.pipeline.steps import Place, Step, Transform, resolve_steps
-from jobforge.pipeline.transition import Clock, Move, Outcome, Transition, utc_now
+from jobforge.pipeline.transition import Begun, Clock, Move, Outcome, Transition, utc_now
 from jobforge.pipeline.versions import Joining, joining
-from jobforge.pipeline.writing import Work, carry_out
+from jobforge.pipeline.work import Work
+from jobforge.pipeline.writing import ALONE, Neighbours, carry_out
+from jobforge.quality.references import References
 from jobforge.storage.paths import relative_to_root
 
 _SOURCES: dict[Layer, SourceLayer] = {
@@ -62,6 +65,7 @@ class LayerBase:
         transforms: tuple[TransformRef, ...] = (),
         referenced: tuple[InputRef, ...] = (),
         contract: Contract | None = None,
+        begun: Begun | None = None,
     ) -> Transition:
         footer = opened.footer
         file = relative_to_root(opened.path, config.data_root)
@@ -92,7 +96,7 @@ class LayerBase:
             else ContractRef(version=contract.version, sha256=contract.sha256),
             discreet=footer.discreet or bool(contract and contract.personal),
         )
-        return Transition(config, move, self._clock)
+        return Transition(config, move, self._clock, begun)
 
     def _joining(self, transition: Transition, loading: Loading, *, alone: bool = False) -> Joining:
         record = lineage.load(transition.config, transition.move.batch_id)
@@ -126,22 +130,46 @@ class StepLayer(LayerBase, ABC):
         config: PipelineConfig,
         transforms: Sequence[Transform] | None = None,
         loading: Loading | None = None,
+        neighbours: Neighbours = ALONE,
     ) -> Outcome:
         """`process`, with the log of the transition in the result."""
         opened = self._open(path, self.source)
         steps = resolve_steps(transforms, Place(self.name, opened.footer.table))
-        references = tuple(step.reference for step in steps)
         loading = loading or Loading()
         place = Place(self.name, opened.footer.table, discreet=opened.footer.discreet)
-        steps, referenced = with_keys(config, steps, place)
+        found, referenced = with_keys(config, steps, place)
         contract = contract_of(opened) if self.name is Layer.SILVER else None
-        transition = self._transition(config, opened, loading, references, referenced, contract)
+        references = tuple(step.reference for step in steps)
+        begun = neighbours.begun()
+        transition = self._transition(
+            config, opened, loading, references, referenced, contract, begun
+        )
 
         def plan(_: Path) -> Work:
-            return self._work(opened, steps, transition, loading)
+            return self._work(opened, found, transition, loading)
 
         unique = contract is not None and bool(unique_columns(contract))
-        return carry_out(transition, plan, self._joining(transition, loading, alone=unique))
+        how = self._joining(transition, loading, alone=unique)
+        return carry_out(transition, plan, how, neighbours)
+
+    def ahead(
+        self, config: PipelineConfig, transforms: Sequence[Transform] | None, loading: Loading
+    ) -> Ahead | None:
+        """This layer, to be computed in the pass of the layer before it.
+
+        Returns:
+            None where a step reads another table, whose newest version is the
+            one to be read when the layer has its turn.
+        """
+        steps = resolve_steps(transforms, Place(self.name, ""))
+        if any(isinstance(step.function, References) for step in steps):
+            return None
+
+        def plan(opened: LayerFile, begun: Begun) -> Work:
+            transition = self._transition(config, opened, loading, begun=begun)
+            return self._work(opened, steps, transition, loading)
+
+        return Ahead(plan, self._clock)
 
     @abstractmethod
     def _work(

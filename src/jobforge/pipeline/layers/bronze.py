@@ -16,6 +16,7 @@ from jobforge.contracts.dtypes import parse_dtype
 from jobforge.contracts.short import Schema, parse_schema
 from jobforge.errors import CastRejectedError, InvalidSchemaError, JobforgeError, UsageError
 from jobforge.pipeline import schemas
+from jobforge.pipeline.ahead import Ahead
 from jobforge.pipeline.config import Layer, Loading, PipelineConfig
 from jobforge.pipeline.footer import LayerFile
 from jobforge.pipeline.layers.base import LayerBase
@@ -27,8 +28,9 @@ from jobforge.pipeline.provenance import (
     move,
     provenance_last,
 )
-from jobforge.pipeline.transition import Outcome, Transition
-from jobforge.pipeline.writing import Verdict, Work, Written, carry_out
+from jobforge.pipeline.transition import Begun, Outcome, Transition
+from jobforge.pipeline.work import Verdict, Work, Written
+from jobforge.pipeline.writing import ALONE, Neighbours, carry_out
 from jobforge.quality.account import RowAccount
 from jobforge.quality.columns import column, columns, free_name
 from jobforge.quality.parting import Parting, part
@@ -78,6 +80,7 @@ class BronzeLayer(LayerBase):
         config: PipelineConfig,
         schema: Schema | None = None,
         loading: Loading | None = None,
+        neighbours: Neighbours = ALONE,
         *,
         corrects: pl.Schema | None = None,
     ) -> Outcome:
@@ -89,13 +92,24 @@ class BronzeLayer(LayerBase):
         """
         opened = self._open(staged_path, Layer.STAGED)
         loading = loading or Loading()
-        transition = self._transition(config, opened, loading, contract=_well_formed(schema))
+        contract = _well_formed(schema)
+        begun = neighbours.begun()
+        transition = self._transition(config, opened, loading, contract=contract, begun=begun)
         how = self._joining(transition, loading)
 
         def plan(_: Path) -> Work:
             return self._work(opened, schema, transition, corrects=corrects)
 
-        return carry_out(transition, plan, how)
+        return carry_out(transition, plan, how, neighbours)
+
+    def ahead(self, config: PipelineConfig, schema: Schema | None, loading: Loading) -> Ahead:
+        """This layer, to be computed in the pass that writes staged."""
+
+        def plan(opened: LayerFile, begun: Begun) -> Work:
+            transition = self._transition(config, opened, loading, begun=begun)
+            return self._work(opened, schema, transition, corrects=None)
+
+        return Ahead(plan, self._clock)
 
     def _work(
         self,
@@ -142,7 +156,7 @@ class BronzeLayer(LayerBase):
             rejects=rejects,
             probes=(parting.tally,) if parting is not None else (),
             source_columns={new: (old,) for new, old in originals.items()},
-            least_bytes=opened.path.stat().st_size // 2,
+            least_bytes=opened.size_bytes // 2,
             # Corrections come in another form than the source, which is no change of it.
             published=None
             if corrects is not None

@@ -18,7 +18,7 @@ from jobforge.pipeline.layers.leaving import by_kind, filtered_of, rejects_of, v
 from jobforge.pipeline.models import Note
 from jobforge.pipeline.steps import Step, Transform
 from jobforge.pipeline.transition import Transition
-from jobforge.pipeline.writing import Verdict, Work, Written
+from jobforge.pipeline.work import Verdict, Work, Written
 from jobforge.quality.account import RowAccount
 
 
@@ -86,7 +86,7 @@ class GoldLayer(StepLayer):
             filtered=filtered_of(guard, stages),
             probes=tuple(probe for stage in stages for probe in stage.probes),
             locate=lambda error: guard.locate(stages, error),
-            least_bytes=opened.path.stat().st_size // 2,
+            least_bytes=opened.size_bytes // 2,
         )
 
 

@@ -29,7 +29,7 @@ from jobforge.pipeline.provenance import (
     SOURCE_ROW,
 )
 from jobforge.pipeline.steps import Place, Step, apply_step, located, step_error
-from jobforge.pipeline.writing import Written
+from jobforge.pipeline.work import Written
 from jobforge.quality.columns import columns
 from jobforge.quality.declared import DeclaredStep, RowRule
 from jobforge.quality.parting import Parting, part

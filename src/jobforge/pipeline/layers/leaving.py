@@ -12,7 +12,7 @@ from jobforge.pipeline.layers.guard import Guard, Seen, Stage
 from jobforge.pipeline.layers.identity import keys_of
 from jobforge.pipeline.models import Note
 from jobforge.pipeline.provenance import BATCH_ID, PROVENANCE_DTYPES, SOURCE_FILE, SOURCE_ROW
-from jobforge.pipeline.writing import Verdict, Written
+from jobforge.pipeline.work import Verdict, Written
 from jobforge.quality.account import RowAccount
 from jobforge.quality.columns import columns
 from jobforge.quality.declared import refusal

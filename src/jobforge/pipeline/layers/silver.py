@@ -20,7 +20,7 @@ from jobforge.pipeline.layers.promised import Promised
 from jobforge.pipeline.provenance import BATCH_ID, SOURCE_FILE
 from jobforge.pipeline.steps import Step, Transform
 from jobforge.pipeline.transition import Transition
-from jobforge.pipeline.writing import Verdict, Work, Written
+from jobforge.pipeline.work import Verdict, Work, Written
 from jobforge.quality.account import RowAccount
 from jobforge.quality.columns import columns
 
@@ -101,7 +101,7 @@ class SilverLayer(StepLayer):
             filtered=filtered_of(guard, stages),
             probes=tuple(probe for stage in stages for probe in stage.probes),
             locate=lambda error: guard.locate(stages, error),
-            least_bytes=opened.path.stat().st_size // 2,
+            least_bytes=opened.size_bytes // 2,
         )
 
 

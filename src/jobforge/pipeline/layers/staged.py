@@ -18,7 +18,8 @@ from jobforge.pipeline.layers.sources import Staging, stage_sources
 from jobforge.pipeline.models import Operation, SourceInfo
 from jobforge.pipeline.provenance import generate_batch_id
 from jobforge.pipeline.transition import Move, Outcome, Transition
-from jobforge.pipeline.writing import Verdict, Work, Written, carry_out
+from jobforge.pipeline.work import Verdict, Work, Written
+from jobforge.pipeline.writing import ALONE, Neighbours, carry_out
 from jobforge.quality.account import RowAccount
 from jobforge.quality.quarantine import count_by_first_reason
 from jobforge.readers.base import Progress, ReadContext, ReadOptions, no_progress
@@ -82,6 +83,7 @@ class StagedLayer(LayerBase):
         read: ReadOptions | None = None,
         progress: Progress = no_progress,
         cures: str | None = None,
+        neighbours: Neighbours = ALONE,
     ) -> Outcome:
         """`ingest`, with the log of the transition in the result."""
         check_name("table", table_name)
@@ -108,7 +110,7 @@ class StagedLayer(LayerBase):
             staging = stage_sources(found, config, move, transition.started_at, read, context)
             return self._work(staging, config, move)
 
-        return carry_out(transition, plan)
+        return carry_out(transition, plan, None, neighbours)
 
     def _work(self, staging: Staging, config: PipelineConfig, move: Move) -> Work:
         footer = Footer(

@@ -12,7 +12,8 @@ from jobforge.pipeline.maintenance.begin import begin, check_bytes, open_table
 from jobforge.pipeline.models import LayerTransitionLog, Operation
 from jobforge.pipeline.transition import Clock, utc_now
 from jobforge.pipeline.versions import Joining, Publisher, conflict
-from jobforge.pipeline.writing import Verdict, Work, Written, carry_out
+from jobforge.pipeline.work import Verdict, Work, Written
+from jobforge.pipeline.writing import carry_out
 from jobforge.quality.account import RowAccount
 from jobforge.storage.delta import DeltaStore
 from jobforge.storage.store import Change, Commit, DataFile, Version

@@ -1,0 +1,130 @@
+"""A layer that is computed in the pass of the layer before it, and waits for its own transition.
+
+Two layers that read the same rows cost less in one pass than one after the
+other. What a layer is and how it becomes visible stays the same: its files wait
+in a scratch folder until its own transition judges and publishes them, or until
+somebody finds that they are not what it wants, and they go.
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import polars as pl
+
+from jobforge.errors import JobforgeError
+from jobforge.pipeline import recovery
+from jobforge.pipeline.config import PipelineConfig
+from jobforge.pipeline.footer import LayerFile
+from jobforge.pipeline.passes import Part
+from jobforge.pipeline.transition import Begun, Clock
+from jobforge.pipeline.work import Work, Written
+from jobforge.storage.debris import mark, scratch_path
+from jobforge.storage.publish import make_folder
+
+Plan = Callable[[LayerFile, Begun], Work]
+
+
+class Ahead:
+    """The next layer of a batch.
+
+    Use it as a context manager: what nobody took is gone at its end.
+
+    Args:
+        plan: Says what the layer wants of an input that is not written yet.
+        clock: Read when its computation begins.
+    """
+
+    def __init__(self, plan: Plan, clock: Clock) -> None:
+        self._plan = plan
+        self._clock = clock
+        self._part: Part | None = None
+        self._written: Written | None = None
+        self.begun: Begun | None = None
+        """Its transition, as far as it has begun; None where nothing is computed ahead."""
+
+    def begin(self, config: PipelineConfig, opened: LayerFile) -> Part | None:
+        """What is to be computed in the pass that writes the input.
+
+        Args:
+            config: Where the data root is.
+            opened: The input as it will be; its frame is shared with that pass.
+
+        Returns:
+            None where it cannot be planned: then the transition of the layer
+            finds out why.
+        """
+        transition_id = str(uuid.uuid4())
+        name = recovery.marker_name(opened.footer.batch_id, transition_id)
+        scratch = scratch_path(config.data_root, transition_id)
+        # A marker without a record: if this process dies, the next run removes the scratch folder.
+        marker = mark(config.running_path() / name)
+        self.begun = Begun(transition_id, self._clock(), marker, scratch)
+        make_folder(scratch)
+        try:
+            work = self._plan(opened, self.begun)
+        except JobforgeError:
+            self.drop()
+            return None
+        self._part = Part(
+            work,
+            scratch / "rows.parquet",
+            scratch / "rejects.parquet" if work.rejects is not None else None,
+            scratch / "filtered.parquet" if work.filtered is not None else None,
+        )
+        return self._part
+
+    def computed(self, written: Written) -> None:
+        """Keep what was computed until it is taken."""
+        self._written = written
+
+    def take(self, work: Work) -> Written | None:
+        """What was computed, if it is what a layer wants; whoever takes it publishes it.
+
+        Args:
+            work: What the layer wants of the input, now that it is written.
+        """
+        part, written = self._part, self._written
+        self._part = self._written = None
+        if part is None or written is None or not _same(part.work, work):
+            return None
+        return written
+
+    def drop(self) -> None:
+        """Remove what was computed, and forget that anything was begun."""
+        begun, self.begun = self.begun, None
+        self._part = self._written = None
+        if begun is not None:
+            shutil.rmtree(begun.scratch, ignore_errors=True)
+            if not begun.running:
+                begun.marker.done()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.drop()
+
+
+def _same(one: Work, other: Work) -> bool:
+    """Whether two plans of a layer want files of one form."""
+    return (
+        one.footer == other.footer
+        and len(one.probes) == len(other.probes)
+        and (one.rejects is None) == (other.rejects is None)
+        and (one.filtered is None) == (other.filtered is None)
+        and _columns(one.frame) == _columns(other.frame)
+    )
+
+
+def _columns(frame: pl.LazyFrame) -> list[tuple[str, pl.DataType]]:
+    return list(frame.collect_schema().items())

@@ -1,0 +1,85 @@
+"""What a layer wants written, what came of it, and what the layer says of that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from jobforge.errors import JobforgeError
+from jobforge.pipeline.footer import Footer
+from jobforge.pipeline.models import LayerTransitionLog, Note, SourceInfo
+from jobforge.quality.account import RowAccount
+from jobforge.quality.rules import RuleCount
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written, not yet visible."""
+
+    target: Path
+    rows: int
+    rejects: Path | None
+    probes: list[pl.DataFrame]
+    filtered: pl.LazyFrame | None = None
+    """Source records that a declared filter left out, in a scratch file."""
+    nulls: dict[str, int] = field(default_factory=dict)
+    """Nulls of each column, where they were counted in the pass."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a layer says of what was written.
+
+    Where `refusal` is set, the table stays as it was, and only the rejects
+    become visible.
+
+    Args:
+        account: Where the rows went.
+        notes: What was noticed.
+        refusal: Why nothing may be published.
+        rules: What came of each rule.
+        edges: Source records that left without a trace in quarantine.
+    """
+
+    account: RowAccount
+    notes: tuple[Note, ...] = ()
+    refusal: JobforgeError | None = None
+    rules: tuple[RuleCount, ...] = ()
+    edges: pl.LazyFrame | None = None
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a layer wants written, as frames that are not computed yet.
+
+    Args:
+        frame: The rows of the target.
+        footer: What the file says of itself.
+        judge: Called with what was written, before it becomes visible.
+        rejects: Rows for quarantine.
+        filtered: Source records that a declared filter leaves out.
+        probes: Small frames to compute in the same pass.
+        locate: Called when computing failed, to name the step that is to blame; None
+            where it is none of them.
+        sources: The source files, where this is an ingest.
+        source_columns: Column lineage, where it is known exactly.
+        least_bytes: What writing will take at least, as far as one can tell.
+        published: Called when the rows are visible and catalogued.
+        count_nulls: Whether to count the nulls of each column in the same pass.
+    """
+
+    frame: pl.LazyFrame
+    footer: Footer
+    judge: Callable[[Written], Verdict]
+    rejects: pl.LazyFrame | None = None
+    filtered: pl.LazyFrame | None = None
+    probes: tuple[pl.LazyFrame, ...] = ()
+    locate: Callable[[BaseException], JobforgeError | None] | None = None
+    sources: Callable[[], tuple[SourceInfo, ...]] = tuple
+    source_columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    least_bytes: int = 0
+    published: Callable[[LayerTransitionLog], None] | None = None
+    count_nulls: bool = True
