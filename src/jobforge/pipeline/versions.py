@@ -82,7 +82,7 @@ class Joining:
     """
 
     publish: Publisher
-    check: Callable[[DeltaStore, Version, pl.Schema], None] = lambda *_: None
+    check: Callable[[DeltaStore, int, pl.Schema], None] = lambda *_: None
 
 
 def joining(loading: Loading, *, again: bool, alone: bool = False) -> Joining:
@@ -99,7 +99,7 @@ def joining(loading: Loading, *, again: bool, alone: bool = False) -> Joining:
             it began: its rows were compared with those of the table.
     """
     if loading.load is Load.APPEND:
-        return Joining(partial(_append, again=again, alone=alone), check_columns)
+        return Joining(partial(_append, again=again, alone=alone), _check_newest)
     return Joining(partial(_replace, on_conflict=loading.on_conflict))
 
 
@@ -120,11 +120,11 @@ def _replace(
     while True:
         latest = store.latest()
         for number in range((base or 0) + 1, (latest or 0) + 1):
-            winner = store.version(number).commit
+            winner = store.commit(number)
             if on_conflict == OnConflict.FAIL or winner.started_at > commit.started_at:
                 raise conflict(number, winner)
         with suppress(PublishConflictError):  # somebody was quicker just now: look again
-            return store.version(store.publish(Change(commit, (file,), schema), latest))
+            return _published(store, Change(commit, (file,), schema), latest)
 
 
 def _append(
@@ -147,10 +147,20 @@ def _append(
     while True:
         latest = store.latest()
         if alone and latest is not None and latest != base:
-            raise conflict(latest, store.version(latest).commit)
+            raise conflict(latest, store.commit(latest))
         files = _appended(store, latest, file, schema, commit, again=again)
         with suppress(PublishConflictError):  # somebody was quicker just now: look again
-            return store.version(store.publish(Change(commit, files, schema), latest))
+            return _published(store, Change(commit, files, schema), latest)
+
+
+def _published(store: DeltaStore, change: Change, after: int | None) -> Version:
+    """The version that a change makes, without asking the table for what was just said to it."""
+    number = store.publish(change, after)
+    return Version(number, store.commit(number), change.files)
+
+
+def _check_newest(store: DeltaStore, newest: int, schema: pl.Schema) -> None:
+    check_columns(store, store.version(newest), schema)
 
 
 def conflict(number: int, winner: Commit) -> PublishConflictError:

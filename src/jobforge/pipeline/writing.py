@@ -90,7 +90,7 @@ def _publish(
     work = plan()
     store = transition.store
     if store is not None and base is not None and joining is not None:
-        joining.check(store, store.version(base), work.frame.collect_schema())
+        joining.check(store, base, work.frame.collect_schema())
     check_space(config.data_root, work.least_bytes)
     with Publication(lambda: landed(transition)) as publication:
         made = neighbours.made.take(work) if neighbours.made is not None else None

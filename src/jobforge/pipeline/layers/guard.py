@@ -17,7 +17,7 @@ from jobforge.errors import (
 )
 from jobforge.pipeline.config import Layer
 from jobforge.pipeline.footer import LayerFile
-from jobforge.pipeline.layers.identity import Counts, count_probe
+from jobforge.pipeline.layers.identity import Counts, Records, count_probe
 from jobforge.pipeline.layers.promised import Promised
 from jobforge.pipeline.models import Note
 from jobforge.pipeline.provenance import (
@@ -45,7 +45,7 @@ class Stage:
     before: pl.LazyFrame
     frame: pl.LazyFrame
     probe: pl.LazyFrame
-    """One row of `Counts`."""
+    """One row: the first two of `Counts`."""
     identified: bool
     """Whether rows still name their source record."""
     dropped: tuple[str, ...] = ()
@@ -94,6 +94,7 @@ class Guard:
         many = len(self.files) > 1
         self.key = (SOURCE_FILE, SOURCE_ROW) if many else (SOURCE_ROW,)
         """Columns that identify a row within the batch."""
+        self.records = Records(opened.frame, self.key)
         self.lossy = lossy
         self._constants = {BATCH_ID: opened.footer.batch_id}
         if not many:
@@ -167,15 +168,49 @@ class Guard:
             rules = stage.parting.counts(next(probes)) if stage.parting is not None else ()
             found.append(Seen(counts, tuple(rules)))
         if stages and found[-1].counts.rows != written.rows:
-            raise AccountError(
-                f"the last step gave {found[-1].counts.rows} rows, and {written.rows} were written",
-                hint="a function whose result changes from run to run (sampling, "
-                "unique(keep='any')) can cause this; nothing was published",
-                layer=self.place.layer,
-                table=self.place.table,
-                step=stages[-1].step.name,
-            )
+            raise self._unsteady(stages[-1], found[-1].counts.rows, written.rows)
         return found
+
+    def identified(self, stages: list[Stage], seen: list[Seen], written: Written) -> list[Counts]:
+        """The counts after each stage with the source records among them.
+
+        Where every row that came in is in the file, once, and no stage had
+        another number of rows, none of them lost or doubled any: a record that
+        is lost does not come back. Else each stage is asked, for nothing but
+        the records.
+
+        Raises:
+            AccountError: A stage gives another number of rows now.
+        """
+        counts = [entry.counts for entry in seen]
+        if not any(stage.identified for stage in stages):
+            return counts
+        last = None
+        if stages[-1].identified:
+            last = self.records.count(pl.scan_parquet(written.target, glob=False))
+            rows = {last.rows, last.different, last.kept, self.opened.rows}
+            if len(rows) == 1 and all(entry.rows in rows for entry in counts):
+                return [last._replace(forged=entry.forged) for entry in counts]
+        exact = []
+        for stage, entry in zip(stages, counts, strict=True):
+            if not stage.identified:
+                exact.append(entry)
+                continue
+            found = self.records.count(stage.frame) if stage is not stages[-1] else last
+            if found is None or found.rows != entry.rows:
+                raise self._unsteady(stage, entry.rows, found.rows if found else 0)
+            exact.append(found._replace(forged=entry.forged))
+        return exact
+
+    def _unsteady(self, stage: Stage, gave: int, found: int) -> AccountError:
+        return AccountError(
+            f"the step gave {gave} rows in the pass that wrote the file, and {found} were found",
+            hint="a function whose result changes from run to run (sampling, "
+            "unique(keep='any')) can cause this; nothing was published",
+            layer=self.place.layer,
+            table=self.place.table,
+            step=stage.step.name,
+        )
 
     def notes(self, stages: list[Stage], seen: list[Seen]) -> tuple[Note, ...]:
         """What was put right, step by step."""
@@ -237,13 +272,7 @@ class Guard:
         self._add(step, parting)
 
     def _add(self, step: Step, parting: Parting) -> None:
-        probe = count_probe(
-            parting.kept,
-            self.key if self._identified else (),
-            self.opened.frame,
-            {},
-            exact=self.lossy,
-        )
+        probe = count_probe(parting.kept, {})
         before, self._frame = self._frame, parting.kept
         self._stages.append(
             Stage(step, before, self._frame, probe, self._identified, parting=parting)
@@ -283,13 +312,7 @@ class Guard:
         shared = result.cache()
         before, self._frame = self._frame, self._restored(shared) if identified else shared
         missing = tuple(name for name in self._constants if name not in schema)
-        probe = count_probe(
-            shared,
-            self.key if identified else (),
-            self.opened.frame,
-            self._comparable(schema) if identified else {},
-            exact=self.lossy,
-        )
+        probe = count_probe(shared, self._comparable(schema) if identified else {})
         dropped = missing if identified else ()
         self._stages.append(Stage(step, before, self._frame, probe, identified, dropped))
 

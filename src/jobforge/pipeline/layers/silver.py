@@ -14,7 +14,7 @@ from jobforge.pipeline.config import Layer, Load, Loading, PipelineConfig
 from jobforge.pipeline.footer import LayerFile
 from jobforge.pipeline.layers.base import StepLayer, contract_of
 from jobforge.pipeline.layers.guard import Guard, Seen, Stage
-from jobforge.pipeline.layers.identity import Counts, count_written
+from jobforge.pipeline.layers.identity import Counts
 from jobforge.pipeline.layers.leaving import by_kind, filtered_of, rejects_of, verdict_of
 from jobforge.pipeline.layers.promised import Promised
 from jobforge.pipeline.provenance import BATCH_ID, SOURCE_FILE
@@ -138,11 +138,11 @@ def _check_rows(guard: Guard, stages: list[Stage], counts: list[Counts], written
         if extra:
             raise _mixed(guard, stages[-1].step, extra)
         return
-    found = count_written(frame, guard.key, guard.opened.frame)
+    found = guard.records.count(frame)
     if found.kept == found.rows:
         return
     for stage in stages:
-        there = count_written(stage.frame, guard.key, guard.opened.frame)
+        there = guard.records.count(stage.frame)
         if there.kept != there.rows:
             raise _mixed(guard, stage.step, there.rows - there.kept)
     raise _mixed(guard, stages[-1].step, found.rows - found.kept)
