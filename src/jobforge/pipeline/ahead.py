@@ -11,6 +11,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -19,7 +20,7 @@ import polars as pl
 from jobforge.errors import JobforgeError
 from jobforge.pipeline import recovery
 from jobforge.pipeline.config import PipelineConfig
-from jobforge.pipeline.footer import LayerFile
+from jobforge.pipeline.footer import FooterSource, LayerFile, restate
 from jobforge.pipeline.passes import Part
 from jobforge.pipeline.transition import Begun, Clock
 from jobforge.pipeline.work import Work, Written
@@ -81,6 +82,20 @@ class Ahead:
     def computed(self, written: Written) -> None:
         """Keep what was computed until it is taken."""
         self._written = written
+
+    def restate(self, sources: tuple[FooterSource, ...]) -> None:
+        """Let its files name the sources as they were found to be.
+
+        Raises:
+            WriteError: They cannot be written.
+        """
+        part, written = self._part, self._written
+        if part is None or written is None:
+            return
+        footer = part.work.footer.model_copy(update={"sources": sources})
+        for path in written.files():
+            restate(path, part.work.footer, footer)
+        self._part = replace(part, work=replace(part.work, footer=footer))
 
     def take(self, work: Work) -> Written | None:
         """What was computed, if it is what a layer wants; whoever takes it publishes it.

@@ -6,19 +6,24 @@ ours holds one JSON object, so that a `promote_*` needs only a path.
 
 from __future__ import annotations
 
+import os
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from jobforge.errors import NotAJobforgeFileError, WrongLayerError
+from jobforge.errors import NotAJobforgeFileError, WriteError, WrongLayerError
 from jobforge.pipeline.config import Layer
 from jobforge.pipeline.models import Sha256
 from jobforge.pipeline.records import RECORD_FORMAT, Record, check_format
 from jobforge.storage.paths import existing_file
+from jobforge.storage.publish import SPACE
 
 KEY = "jobforge"
+_TAIL = struct.Struct("<i4s")
+"""The end of a Parquet file: the size of its metadata, and a mark (Apache Parquet format)."""
 
 
 class FooterSource(Record):
@@ -104,6 +109,33 @@ def open_layer_file(path: Path | str, layer: Layer) -> LayerFile:
             table=footer.table,
         )
     return LayerFile(place, footer, frame, rows, place.stat().st_size)
+
+
+def restate(path: Path, before: Footer, after: Footer) -> None:
+    """Let a file that nobody sees yet say something of the same length of itself.
+
+    A hash of the source is known when the file is written, and not when the
+    writing begins. The metadata stand as they are in the last part of the file.
+
+    Raises:
+        WriteError: The file does not say what it should.
+    """
+    old, new = before.metadata()[KEY].encode(), after.metadata()[KEY].encode()
+    try:
+        with path.open("r+b") as file:
+            file.seek(-_TAIL.size, os.SEEK_END)
+            size, _ = _TAIL.unpack(file.read())
+            start = file.seek(-_TAIL.size - size, os.SEEK_END)
+            said = file.read(size)
+            if said.count(old) != 1 or len(old) != len(new):
+                raise WriteError(
+                    f"the footer of {path} is not what was written",
+                    hint="this is likely a defect of jobforge or Polars: keep the source file",
+                )
+            file.seek(start + said.index(old))
+            file.write(new)
+    except OSError as error:
+        raise WriteError(f"{path} could not be written: {error.strerror}", hint=SPACE) from error
 
 
 def read_footer(path: Path) -> Footer:

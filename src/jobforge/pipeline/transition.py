@@ -294,7 +294,7 @@ class Transition:
         store = self.store
         logs = [log for log in record.transitions if log.target_layer is layer]
         taken = {Path(name).name for log in logs for name in log.names}
-        if store is not None:
+        if store is not None and logs:  # a batch that is new to the layer has no file there
             taken |= {name for files in store.files_by_version().values() for name in files}
         paths = batch_files(folders, move.batch_id, taken)
         return tuple(self.relative(path) for path in paths)

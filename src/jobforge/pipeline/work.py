@@ -28,6 +28,10 @@ class Written:
     nulls: dict[str, int] = field(default_factory=dict)
     """Nulls of each column, where they were counted in the pass."""
 
+    def files(self) -> list[Path]:
+        """The files that will be published."""
+        return [self.target, *([self.rejects] if self.rejects is not None else [])]
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -69,6 +73,8 @@ class Work:
         least_bytes: What writing will take at least, as far as one can tell.
         published: Called when the rows are visible and catalogued.
         count_nulls: Whether to count the nulls of each column in the same pass.
+        confirm: Where the input is taken on trust: waits for the proof, and gives
+            the work as it is, with this very frame where the trust was right.
     """
 
     frame: pl.LazyFrame
@@ -83,3 +89,4 @@ class Work:
     least_bytes: int = 0
     published: Callable[[LayerTransitionLog], None] | None = None
     count_nulls: bool = True
+    confirm: Callable[[], Work] | None = None

@@ -14,7 +14,7 @@ from jobforge.pipeline import catalog
 from jobforge.pipeline.adoption import newest_version
 from jobforge.pipeline.ahead import Ahead
 from jobforge.pipeline.config import Layer
-from jobforge.pipeline.footer import Footer, LayerFile
+from jobforge.pipeline.footer import Footer, LayerFile, restate
 from jobforge.pipeline.models import ColumnMetadata, LayerState, TransitionStatus
 from jobforge.pipeline.passes import Part, compute, sink, translate
 from jobforge.pipeline.transition import Begun, Outcome, Transition
@@ -97,8 +97,8 @@ def _publish(
         if made is not None:
             written = _adopt(made, publication, target, rejected)
         else:
-            files = _reserve(work, publication, target, rejected, scratch)
-            written = _compute(transition, files, target, neighbours.then)
+            place = Place(publication, target, rejected, scratch)
+            work, written = _proven(transition, work, place, neighbours.then)
         verdict = work.judge(written)
         verdict.account.check()
         _note(transition, work, verdict)
@@ -259,28 +259,69 @@ def _checked_schema(work: Work, written: Written) -> pl.Schema:
     return schema
 
 
-def _reserve(
-    work: Work, publication: Publication, target: Path, rejected: Path, scratch: Path
-) -> Part:
-    """Temporary files for a piece of work.
+@dataclass(frozen=True)
+class Place:
+    """Where a transition writes.
 
-    The rejects are reserved first, so that they become visible first: a row
-    that left is never lost.
+    Args:
+        publication: Makes its files visible.
+        target: The file for its rows.
+        rejected: The file for its rejects.
+        scratch: A folder for what is not published.
     """
-    if work.filtered is not None:
-        make_folder(scratch)
-    return Part(
-        work,
-        rejects=publication.reserve(rejected) if work.rejects is not None else None,
-        target=publication.reserve(target),
-        filtered=scratch / "filtered.parquet" if work.filtered is not None else None,
-    )
+
+    publication: Publication
+    target: Path
+    rejected: Path
+    scratch: Path
+
+    def reserve(self, work: Work) -> Part:
+        """Temporary files for a piece of work, in place of any that were reserved before.
+
+        The rejects are reserved first, so that they become visible first: a row
+        that left is never lost.
+        """
+        for path in (self.rejected, self.target):
+            self.publication.drop(path)
+        if work.filtered is not None:
+            make_folder(self.scratch)
+        return Part(
+            work,
+            rejects=self.publication.reserve(self.rejected) if work.rejects is not None else None,
+            target=self.publication.reserve(self.target),
+            filtered=self.scratch / "filtered.parquet" if work.filtered is not None else None,
+        )
 
 
 def _adopt(made: Written, publication: Publication, target: Path, rejected: Path) -> Written:
     """Files that were computed ahead, in place of those that would be computed now."""
     rejects = publication.adopt(made.rejects, rejected) if made.rejects is not None else None
     return replace(made, rejects=rejects, target=publication.adopt(made.target, target))
+
+
+def _proven(
+    transition: Transition, work: Work, place: Place, then: Ahead | None
+) -> tuple[Work, Written]:
+    """Compute the rows; of an input that was taken on trust and is another, once more."""
+    if work.confirm is None:
+        return work, _compute(transition, place.reserve(work), place.target, then)
+    try:
+        written = _compute(transition, place.reserve(work), place.target, then)
+    except TransitionError:
+        found = work.confirm()
+        if found.frame is work.frame:
+            raise
+        return found, _compute(transition, place.reserve(found), place.target, None)
+    found = work.confirm()
+    if found.frame is not work.frame:
+        if then is not None:
+            then.drop()
+        return found, _compute(transition, place.reserve(found), place.target, None)
+    for path in written.files():
+        restate(path, work.footer, found.footer)
+    if then is not None:
+        then.restate(found.footer.sources)
+    return found, written
 
 
 def _compute(transition: Transition, files: Part, target: Path, then: Ahead | None) -> Written:

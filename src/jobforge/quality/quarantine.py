@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from jobforge.quality.columns import column, free_name
+from jobforge.quality.columns import column, columns, free_name
 
 REASONS = "_reasons"
 STEP = "_step"
@@ -36,7 +36,7 @@ def count_with(path: Path, rules: set[str]) -> int:
     return int(frame.collect(engine="streaming").item() or 0)
 
 
-def gathered(parts: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
+def gathered(parts: Sequence[pl.LazyFrame], order: Sequence[str] = ()) -> pl.LazyFrame:
     """Rows that left at different steps in one frame, each with the columns that it had.
 
     A column that one part does not have is null there. Where a step changed
@@ -45,6 +45,8 @@ def gathered(parts: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
 
     Args:
         parts: At least one.
+        order: Columns by which the rows are put in order; those that are not
+            there do not count. Rows that are equal in them stand by part.
     """
     types: dict[str, pl.DataType] = {}
     renamed = []
@@ -59,4 +61,12 @@ def gathered(parts: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
                 place = free_name(f"{name}#{number}", taken)
             moved[name] = place
         renamed.append(part.select(column(name).alias(place) for name, place in moved.items()))
-    return renamed[0] if len(renamed) == 1 else pl.concat(renamed, how="diagonal")
+    if len(renamed) == 1:
+        return renamed[0]
+    # In a concatenation the later parts wait for the first, and what they are made of waits with
+    # them in memory: a union takes rows as they come, and the few that leave are sorted.
+    part_of = free_name("__part", taken)
+    numbered = [part.with_columns(pl.lit(at).alias(part_of)) for at, part in enumerate(renamed)]
+    keys = [column(name) for name in order if name in types]
+    rows = pl.union(numbered, how="diagonal").sort(*keys, part_of, maintain_order=True)
+    return rows.drop(columns([part_of]))

@@ -8,9 +8,11 @@ A new format is one module with one class that satisfies `Reader`, listed in
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from threading import Event
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -36,6 +38,9 @@ record's text, the rule that it breaks, and what is wrong with it."""
 Progress = Callable[[str, int, int | None], None]
 """Called on long work with what is done, how far it is, and of how much (null where that is not
 known); in bytes, unless the text names another unit in parentheses."""
+
+
+Result = TypeVar("Result")
 
 
 def no_progress(_: str, __: int, ___: int | None) -> None:
@@ -74,6 +79,39 @@ class SourceNote:
     text: str
 
 
+class Background:
+    """Work beside the computation, one piece after the other in a thread of its own.
+
+    Use it as a context manager: work that nobody waits for is broken off at its end.
+    """
+
+    def __init__(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+        self._stopped = Event()
+
+    def start(self, work: Callable[[Callable[[], None]], Result]) -> Future[Result]:
+        """Begin a piece of work.
+
+        Args:
+            work: Called with a function that it has to call now and then, which
+                raises where the work is to be broken off.
+        """
+        self._pool = self._pool or ThreadPoolExecutor(1, thread_name_prefix="jobforge")
+        return self._pool.submit(work, self._go_on)
+
+    def _go_on(self) -> None:
+        if self._stopped.is_set():
+            raise CancelledError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+
 @dataclass(frozen=True)
 class ReadContext:
     """What a reader may use beside the file.
@@ -81,11 +119,14 @@ class ReadContext:
     Args:
         scratch: A folder for temporary files; the reader creates it where it
             needs one, and it is removed when the ingest ends.
-        progress: Told how far long work is.
+        progress: Told how far long work is; perhaps from another thread.
+        background: Where a reader may prove what it read while its frame is
+            computed already; None where it has to prove it first.
     """
 
     scratch: Path
     progress: Progress = no_progress
+    background: Background | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +149,9 @@ class SourceTable:
     rejected: int = 0
     encoded: frozenset[str] = frozenset()
     """Columns of text that stands for something else: JSON text, cells of mixed kinds."""
+    proof: Callable[[], SourceTable] | None = None
+    """Set where `frame` is taken on trust and nothing else is known yet: waits for the proof, and
+    gives the table, with this very frame where the trust was right."""
 
 
 class Reader(Protocol):

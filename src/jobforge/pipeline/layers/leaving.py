@@ -34,7 +34,7 @@ def rejects_of(guard: Guard, stages: Sequence[Stage]) -> pl.LazyFrame | None:
     ]
     if not parts:
         return None
-    rows = gathered(parts)
+    rows = gathered(parts, [SOURCE_FILE, SOURCE_ROW])
     names = rows.collect_schema().names()
     last = [REASONS, STEP, *(name for name in PROVENANCE_DTYPES if name in names)]
     return rows.select(columns([*(name for name in names if name not in last), *last]))
@@ -47,7 +47,7 @@ def filtered_of(guard: Guard, stages: Sequence[Stage]) -> pl.LazyFrame | None:
         for stage in stages
         if stage.parting is not None and stage.parting.filtered is not None and stage.identified
     ]
-    return pl.concat(parts) if parts else None
+    return pl.union(parts) if parts else None
 
 
 def edges_of(

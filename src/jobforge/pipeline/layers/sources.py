@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -33,6 +35,9 @@ from jobforge.storage.source import SourceFile
 _RESERVED = (*PROVENANCE_DTYPES, REASONS, STEP)
 
 
+Opened = tuple[FoundFile, SourceFile, SourceTable]
+
+
 @dataclass(frozen=True)
 class Staging:
     """The sources of a batch, ready to be written."""
@@ -44,6 +49,9 @@ class Staging:
     infos: tuple[SourceInfo, ...]
     notes: tuple[Note, ...]
     files: tuple[SourceFile, ...]
+    confirm: Callable[[], Staging] | None = None
+    """Set where rows, hashes and notes are not known yet: waits for them, and gives what is true,
+    with this very frame where the files are what they were taken for."""
 
     def check_unchanged(self) -> None:
         """Refuse sources that changed while they were read.
@@ -69,14 +77,47 @@ def stage_sources(
         SourceError: A file cannot be read exactly, has a provenance column, or
             its columns are not those of the first; the error names the file.
     """
-    opened: list[tuple[FoundFile, SourceFile, SourceTable]] = []
+    read = []
     for entry in found.files:
         file = SourceFile(entry.path)
         try:
-            table = read_source(file, options, context)
+            read.append((entry, file, read_source(file, options, context)))
         except SourceError as error:
             raise error.at(file=str(entry.path)) from error
-        opened.append((entry, file, _without_reserved(entry, table, options, move)))
+
+    def put_together(tables: list[Opened]) -> Staging:
+        own = [(e, file, _without_reserved(e, table, options, move)) for e, file, table in tables]
+        return _put_together(own, config, move, at, options)
+
+    staging = put_together(read)
+    if all(table.proof is None for _, _, table in read):
+        return staging
+
+    def confirm() -> Staging:
+        tables = [(entry, file, _proven(entry, table)) for entry, file, table in read]
+        settled = put_together(tables)
+        pairs = zip(read, tables, strict=True)
+        right = all(trusted.frame is proven.frame for (*_, trusted), (*_, proven) in pairs)
+        return replace(settled, frame=staging.frame) if right else settled
+
+    return replace(staging, confirm=confirm)
+
+
+def _proven(entry: FoundFile, table: SourceTable) -> SourceTable:
+    try:
+        return table if table.proof is None else table.proof()
+    except SourceError as error:
+        raise error.at(file=str(entry.path)) from error
+
+
+def _put_together(
+    opened: list[Opened],
+    config: PipelineConfig,
+    move: Move,
+    at: datetime,
+    options: ReadOptions | None,
+) -> Staging:
+    """The tables of a batch as one frame."""
     types = _common_types([(entry, table) for entry, _, table in opened])
     frames, rejects = [], []
     for entry, _, table in opened:
@@ -234,10 +275,12 @@ def _kept_out(rejects: pl.LazyFrame, entry: FoundFile, move: Move, at: datetime)
 
 
 def _info(entry: FoundFile, file: SourceFile, table: SourceTable) -> SourceInfo:
+    # Where the hash is not known yet, a number that nothing else has stands in its place.
+    sha256 = file.sha256 if table.proof is None else secrets.token_hex(32)
     return SourceInfo(
         name=entry.name,
         path=str(entry.path),
-        sha256=file.sha256,
+        sha256=sha256,
         size_bytes=file.size,
         modified_at=datetime.fromtimestamp(file.modified_seconds, UTC),
         rows=table.rows + table.rejected,
@@ -252,7 +295,7 @@ def _asked(options: ReadOptions | None) -> tuple[Note, ...]:
     return (Note(topic="options", text=asked),)
 
 
-def _notes(opened: list[tuple[FoundFile, SourceFile, SourceTable]]) -> tuple[Note, ...]:
+def _notes(opened: list[Opened]) -> tuple[Note, ...]:
     """Notes of all files; with many files each says which one it is about."""
     many = len(opened) > 1
     return tuple(

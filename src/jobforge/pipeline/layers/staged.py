@@ -22,7 +22,7 @@ from jobforge.pipeline.work import Verdict, Work, Written
 from jobforge.pipeline.writing import ALONE, Neighbours, carry_out
 from jobforge.quality.account import RowAccount
 from jobforge.quality.quarantine import count_by_first_reason
-from jobforge.readers.base import Progress, ReadContext, ReadOptions, no_progress
+from jobforge.readers.base import Background, Progress, ReadContext, ReadOptions, no_progress
 from jobforge.readers.discovery import Found, discover
 from jobforge.storage.names import check_name
 
@@ -106,11 +106,12 @@ class StagedLayer(LayerBase):
         def plan(scratch: Path) -> Work:
             if found is None:
                 raise refusal
-            context = ReadContext(scratch, progress)
+            context = ReadContext(scratch, progress, background)
             staging = stage_sources(found, config, move, transition.started_at, read, context)
             return self._work(staging, config, move)
 
-        return carry_out(transition, plan, None, neighbours)
+        with Background() as background:
+            return carry_out(transition, plan, None, neighbours)
 
     def _work(self, staging: Staging, config: PipelineConfig, move: Move) -> Work:
         footer = Footer(
@@ -140,6 +141,7 @@ class StagedLayer(LayerBase):
         def sources() -> tuple[SourceInfo, ...]:
             return staging.infos
 
+        found = staging.confirm
         return Work(
             staging.frame,
             footer,
@@ -147,6 +149,7 @@ class StagedLayer(LayerBase):
             rejects=staging.rejects,
             sources=sources,
             count_nulls=False,
+            confirm=None if found is None else lambda: self._work(found(), config, move),
             least_bytes=sum(info.size_bytes for info in staging.infos) // _MOST_SHRUNK,
         )
 

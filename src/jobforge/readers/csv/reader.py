@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import ClassVar
 
 import polars as pl
@@ -29,6 +30,7 @@ from jobforge.storage.source import SourceFile
 
 _ENDINGS = (".csv", ".tsv", ".tab", ".psv", ".txt")
 _SHOWN = 5
+_LARGE = 8 << 20  # bytes from which on it pays to prove a file while it is read
 _ENDS = {"\n": "LF", "\r": "CR"}
 
 
@@ -50,37 +52,84 @@ class CsvReader:
         """
         text = as_utf8(source, options.encoding, context)
         head = read_head(text, options)
-        structure = _inspect(text, head, source, context)
-        if text.path == source.path:
-            source.hashed(structure.sha256)
-        notes = [*text.notes, *head.notes]
+        return _Attempt(source, text, head, options, context).read()
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One file, tried the quick way, and read record by record where that is not exact."""
+
+    source: SourceFile
+    text: PlainText
+    head: Head
+    options: CsvOptions
+    context: ReadContext
+
+    def read(self) -> SourceTable:
+        """The table; of a large file perhaps on trust."""
+        background = self.context.background
+        large = self.source.size >= _LARGE and self.text.path == self.source.path
+        if background is None or not large or not self._plain():
+            return self._proven(self._inspect(lambda: None), None)
+        pending = background.start(self._inspect)
+        frame = _scan(self.text, self.head)
+        return SourceTable(frame, 0, proof=lambda: self._proven(pending.result(), frame))
+
+    def _plain(self) -> bool:
+        """Whether the options let Polars read the file."""
         # Lines before the first record of a file without a header may be records themselves.
-        plain_start = options.header or head.start == text.bom
-        plain_end = not structure.blank_end or (options.header and options.blank_lines is None)
-        if structure.regular and plain_start and plain_end and not options.comment:
-            return _fast(text, head, structure, options, notes)
-        return _Slow(source, text, head, options).read(context, notes)
+        start = self.options.header or self.head.start == self.text.bom
+        return start and not self.options.comment
 
+    def _inspect(self, go_on: Callable[[], None]) -> Structure:
+        """What the bytes are like.
 
-def _inspect(text: PlainText, head: Head, source: SourceFile, context: ReadContext) -> Structure:
-    return inspect(
-        text.path,
-        len(head.columns),
-        head.dialect.delimiter,
-        head.dialect.quote,
-        max_record=head.dialect.max_record,
-        start=head.start,
-        data_start=head.data_start,
-        report=lambda done: context.progress(f"checking {source.name}", done, source.size),
-    )
+        Args:
+            go_on: Raises where nobody waits for it any more.
+        """
+        source, dialect = self.source, self.head.dialect
+
+        def report(done: int) -> None:
+            go_on()
+            self.context.progress(f"checking {source.name}", done, source.size)
+
+        return inspect(
+            self.text.path,
+            len(self.head.columns),
+            dialect.delimiter,
+            dialect.quote,
+            max_record=dialect.max_record,
+            start=self.head.start,
+            data_start=self.head.data_start,
+            report=report,
+        )
+
+    def _proven(self, structure: Structure, trusted: pl.LazyFrame | None) -> SourceTable:
+        """The table, now that it is known what the bytes are like.
+
+        Args:
+            structure: What was found.
+            trusted: What was read on trust, if it was.
+        """
+        if self.text.path == self.source.path:
+            self.source.hashed(structure.sha256)
+        options, notes = self.options, [*self.text.notes, *self.head.notes]
+        end = not structure.blank_end or (options.header and options.blank_lines is None)
+        if structure.regular and self._plain() and end:
+            return _fast(self.text, self.head, structure, options, notes, trusted)
+        return _Slow(self.source, self.text, self.head, options).read(self.context, notes)
 
 
 def _fast(
-    text: PlainText, head: Head, structure: Structure, options: CsvOptions, notes: list[SourceNote]
+    text: PlainText,
+    head: Head,
+    structure: Structure,
+    options: CsvOptions,
+    notes: list[SourceNote],
+    trusted: pl.LazyFrame | None,
 ) -> SourceTable:
     """A file whose structure is proven, parsed by Polars."""
     rows = structure.records - (1 if options.header else 0)
-    schema = pl.Schema(dict.fromkeys(head.columns, pl.String()))
     if structure.quoted:
         notes.append(
             SourceNote(
@@ -94,11 +143,19 @@ def _fast(
         text_of = f"{structure.blank_end} passed over at the end"
         notes.append(SourceNote("blank lines", text_of))
     if rows <= 0:
+        schema = pl.Schema(dict.fromkeys(head.columns, pl.String()))
         return SourceTable(schema.to_frame().lazy(), 0, tuple(notes))
-    frame = pl.scan_csv(
+    if trusted is None or structure.blank_end:
+        trusted = _scan(text, head, rows if structure.blank_end else None)
+    return SourceTable(trusted, rows, tuple(notes))
+
+
+def _scan(text: PlainText, head: Head, rows: int | None = None) -> pl.LazyFrame:
+    """The file as Polars reads it: right where its structure is regular."""
+    return pl.scan_csv(
         text.path.absolute(),  # Polars takes `~` and `file:` at the start for something else
         has_header=False,
-        schema=schema,
+        schema=pl.Schema(dict.fromkeys(head.columns, pl.String())),
         separator=head.dialect.delimiter,
         quote_char=head.dialect.quote,
         skip_lines=_line_feeds(text, head.data_start),
@@ -109,9 +166,8 @@ def _fast(
         extra_columns="raise",
         truncate_ragged_lines=False,
         raise_if_empty=False,
-        n_rows=rows if structure.blank_end else None,
+        n_rows=rows,
     )
-    return SourceTable(frame, rows, tuple(notes))
 
 
 def _line_feeds(text: PlainText, size: int) -> int:

@@ -1,0 +1,219 @@
+"""A full run in two passes: the result is that of the four calls, whatever happens on the way."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from jobforge import PipelineConfig, PipelineEngine, deduplicate, expect, keep, trim
+from jobforge.errors import JobforgeError, MalformedSourceError
+from jobforge.pipeline import lineage, passes
+from jobforge.pipeline.footer import read_footer
+from jobforge.readers.csv import CsvOptions
+
+SCHEMA = {"rename": {"Order ID": "id"}, "cast": {"id": "Int64", "quantity": "Int32"}}
+LAYERS = ("staged", "bronze", "silver", "gold")
+VOLATILE = ("_batch_id", "_ingested_at")
+
+
+def money(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.with_columns(gross=pl.col("quantity") * 3)
+
+
+def dear(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.filter(pl.col("gross") > 6)
+
+
+def by_kind(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.group_by("kind").agg(pl.col("gross").sum()).sort("kind")
+
+
+SILVER: list[Any] = [
+    trim("kind"),
+    expect("positive", pl.col("quantity") > 0),
+    keep("known", pl.col("kind") != "x"),
+    deduplicate("id"),
+]
+
+
+def orders(rows: int, *, bad: str = "") -> str:
+    lines = [
+        f"{n % (rows - rows // 50) if n != 7 else 'seven'},{n % 9}, {'abx'[n % 3]} ,"
+        f'"note ""{n}"",\nand more of it, so that the file is large enough to be read on trust"'
+        for n in range(rows)
+    ]
+    return "Order ID,quantity,kind,note\n" + "\n".join(lines) + bad + "\n"
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that is proven while it is read."""
+    path = tmp_path_factory.mktemp("in") / "large.csv"
+    path.write_text(orders(100_000))
+    assert path.stat().st_size > 8 << 20
+    return path
+
+
+def outcome(root: Path, batch: str) -> list[dict[str, Any]]:
+    """What the records say of a batch, without names and times."""
+    record = lineage.known(PipelineConfig(root), batch)
+    return [
+        log.model_dump(
+            mode="json",
+            include={
+                "target_layer", "status", "row_count_in", "row_count_out", "account", "rules",
+                "notes", "table_version", "source_files", "transforms_applied", "contract",
+            },
+        )
+        | {"errors": [(error.code, error.message) for error in log.errors]}
+        | {"quarantined": log.quarantine_file is not None, "edges": log.edges_file is not None}
+        for log in record.transitions
+    ]  # fmt: skip
+
+
+def files(root: Path) -> dict[str, pl.DataFrame]:
+    found = {}
+    for path in sorted(root.rglob("*.parquet")):
+        frame = pl.read_parquet(path, glob=False)
+        parts = path.relative_to(root).parts
+        found["/".join(part for part in parts[:-1] if part != "default")] = frame.drop(
+            [name for name in VOLATILE if name in frame.columns]
+        )
+    return found
+
+
+def both(tmp_path: Path, source: Path, **options: Any) -> tuple[Path, Path]:
+    """The same run in two passes and in four; they give the same, errors included."""
+    told: list[tuple[Any, Any]] = []
+    for name, fused in (("two", True), ("four", False)):
+        root = tmp_path / name
+        engine = PipelineEngine(PipelineConfig(root, fused=fused))
+        try:
+            batch = engine.run_full_pipeline(source, "t", **options)["batch_id"]
+            told.append((batch, None))
+        except JobforgeError as error:
+            told.append((error.place.get("batch"), (type(error), error.message)))
+    assert told[0][1] == told[1][1]
+    two, four = tmp_path / "two", tmp_path / "four"
+    if told[0][0] is not None:
+        assert outcome(two, told[0][0]) == outcome(four, told[1][0])
+    ours, theirs = files(two), files(four)
+    assert list(ours) == list(theirs)
+    for name, frame in ours.items():
+        assert_frame_equal(frame, theirs[name], check_exact=True)
+    assert not [path for path in two.rglob("*") if path.name.endswith(".tmp")]
+    assert not list((two / "catalog" / "running").iterdir())
+    return two, four
+
+
+@pytest.mark.parametrize("gold", [[], [money], [money, dear], [money, by_kind]])
+def test_two_passes_give_what_four_give(tmp_path: Path, large: Path, gold: list[Any]) -> None:
+    two, _ = both(
+        tmp_path, large, bronze_schema=SCHEMA, silver_transforms=SILVER, gold_transforms=gold
+    )
+    sha256 = hashlib.sha256(large.read_bytes()).hexdigest()
+    for path in two.rglob("*.parquet"):
+        assert [source.sha256 for source in read_footer(path).sources] == [sha256]
+
+
+def test_a_pass_is_shared(tmp_path: Path, large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each pass scans one source, once."""
+    plans = []
+
+    def watched(parts: Any) -> Any:
+        frames = [frame for part in parts for frame in (*part.sinks(), *part.small())]
+        plans.append((len(parts), pl.explain_all(frames)))
+        return compute(parts)
+
+    compute = passes.compute
+    monkeypatch.setattr("jobforge.pipeline.writing.compute", watched)
+    PipelineEngine(PipelineConfig(tmp_path / "root")).run_full_pipeline(
+        large, "t", bronze_schema=SCHEMA, silver_transforms=SILVER, gold_transforms=[money]
+    )
+    assert [parts for parts, _ in plans] == [2, 2]
+    assert plans[0][1].count("Csv SCAN") == 1
+    assert plans[1][1].count("Parquet SCAN") == 1
+
+
+def boom(frame: pl.LazyFrame) -> pl.LazyFrame:
+    def raising(_: pl.Series) -> pl.Series:
+        raise ValueError("no such luck")
+
+    return frame.with_columns(pl.col("id").map_batches(raising, return_dtype=pl.Int64))
+
+
+def absent(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.select("nothing like it")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"gold_transforms": [money, boom]},
+        {"gold_transforms": [absent]},
+        {"silver_transforms": [boom], "gold_transforms": [money]},
+        {"gold_transforms": [expect("none", pl.col("id") < 0, on_fail="fail")]},
+        {"bronze_schema": {"cast": {"note": "Int64"}}},
+        {"bronze_schema": {"cast": {"nothing": "Int64"}}},
+        {"bronze_schema": {"cast": {"kind": "Date"}}, "silver_transforms": None},
+    ],
+)
+def test_what_fails_fails_as_in_four_passes(
+    tmp_path: Path, large: Path, options: dict[str, Any]
+) -> None:
+    both(tmp_path, large, **{"bronze_schema": SCHEMA, "silver_transforms": SILVER, **options})
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [
+        ("\n1,2,3", MalformedSourceError),  # short: Polars pads it without a word
+        ("\n1,2,3,4,5", MalformedSourceError),  # long: Polars raises
+        ('\n1,2,3,"open', MalformedSourceError),
+        ("\n\n1,2,3,4", None),  # a blank line: read record by record
+        ("\r\n1,2,3,4\r\n5,6,7,8", None),
+        ("\n\n\n", None),
+    ],
+)
+def test_trust_in_a_large_file_is_proven(
+    tmp_path: Path, bad: str, error: type[JobforgeError] | None
+) -> None:
+    source = tmp_path / "in.csv"
+    source.write_bytes(orders(100_000, bad=bad).encode())
+    two, _ = both(tmp_path, source, bronze_schema=SCHEMA)
+    found = sorted((two / "staged" / "default" / "t").glob("*.parquet")) if error is None else []
+    assert bool(found) is (error is None)
+    if found:
+        by_records = pl.read_csv(source, infer_schema=False, quote_char='"')
+        data = pl.read_parquet(found[0]).select(by_records.columns)
+        assert data.height == by_records.filter(~pl.all_horizontal(pl.all().is_null())).height
+
+
+def test_a_bad_record_of_a_large_file_goes_to_quarantine(tmp_path: Path) -> None:
+    source = tmp_path / "in.csv"
+    source.write_text(orders(100_000, bad="\n1,2,3"))
+    two, _ = both(tmp_path, source, bronze_schema=SCHEMA, read=CsvOptions(bad_rows="quarantine"))
+    (rejects,) = (two / "quarantine" / "staged").rglob("*.parquet")
+    assert pl.read_parquet(rejects)["_raw"].to_list() == ["1,2,3"]
+
+
+def test_many_large_files_are_one_batch(tmp_path: Path, large: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.csv", "b.csv"):
+        (folder / name).write_bytes(large.read_bytes())
+    with (folder / "b.csv").open("a") as file:
+        file.write("9,1,a,last\n")
+    both(tmp_path, folder, bronze_schema=SCHEMA, silver_transforms=SILVER, gold_transforms=[money])
+
+
+def test_a_reference_is_read_when_gold_has_its_turn(tmp_path: Path, large: Path) -> None:
+    from jobforge import references
+
+    gold = [money, references("kind", pl.DataFrame({"kind": ["a"]}))]
+    both(tmp_path, large, bronze_schema=SCHEMA, silver_transforms=SILVER, gold_transforms=gold)
