@@ -37,14 +37,10 @@ unit: $(READY)
 	$(BIN)/pytest -n 2
 
 bench: $(READY)
-	$(BIN)/python benchmarks/staged.py
-	$(BIN)/python benchmarks/versions.py
-	$(BIN)/python benchmarks/rules.py
+	$(BIN)/python benchmarks/bench.py
 
 bench-quick: $(READY)
-	$(BIN)/python benchmarks/staged.py --rows 200000 --runs 3
-	$(BIN)/python benchmarks/versions.py --rows 500000 --versions 200 --runs 3
-	$(BIN)/python benchmarks/rules.py --rows 200000 --runs 3
+	$(BIN)/python benchmarks/bench.py --quick
 
 # The constraints hold for the build's own packages too, so that tomorrow's install is today's.
 $(READY): pyproject.toml constraints.txt

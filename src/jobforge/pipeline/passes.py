@@ -16,6 +16,8 @@ from jobforge.pipeline.work import Work, Written
 # Polars reads this before its first query: how many row groups of Parquet are fetched ahead. One
 # takes a quarter off the peak memory of a layer with rules, and nothing off its speed.
 os.environ.setdefault("POLARS_ROW_GROUP_PREFETCH_SIZE", "1")
+# A tenth less time to write than Polars' own level 3, at the same size: see docs/benchmarks.md.
+_LEVEL = 1
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,9 @@ def compute(parts: Sequence[Part]) -> list[Written]:
 
 def sink(frame: pl.LazyFrame, path: Path, metadata: dict[str, str]) -> pl.LazyFrame:
     """The frame, written to a file when it is computed."""
-    lazy: pl.LazyFrame = frame.sink_parquet(path, compression="zstd", metadata=metadata, lazy=True)
+    lazy: pl.LazyFrame = frame.sink_parquet(
+        path, compression="zstd", compression_level=_LEVEL, metadata=metadata, lazy=True
+    )
     return lazy
 
 

@@ -45,8 +45,8 @@ def gathered(parts: Sequence[pl.LazyFrame], order: Sequence[str] = ()) -> pl.Laz
 
     Args:
         parts: At least one.
-        order: Columns by which the rows are put in order; those that are not
-            there do not count. Rows that are equal in them stand by part.
+        order: Columns by which the rows of each part are put in order; those that
+            are not there do not count.
     """
     types: dict[str, pl.DataType] = {}
     renamed = []
@@ -68,5 +68,5 @@ def gathered(parts: Sequence[pl.LazyFrame], order: Sequence[str] = ()) -> pl.Laz
     part_of = free_name("__part", taken)
     numbered = [part.with_columns(pl.lit(at).alias(part_of)) for at, part in enumerate(renamed)]
     keys = [column(name) for name in order if name in types]
-    rows = pl.union(numbered, how="diagonal").sort(*keys, part_of, maintain_order=True)
+    rows = pl.union(numbered, how="diagonal").sort(part_of, *keys, maintain_order=True)
     return rows.drop(columns([part_of]))

@@ -1,0 +1,1 @@
+"""The groups of the benchmark: each module measures one thing with `measure`."""
