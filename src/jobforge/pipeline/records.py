@@ -21,7 +21,7 @@ RECORD_FORMAT = 2
 class Record(BaseModel):
     """What all records share: they cannot be changed, and unknown fields are an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     def as_json(self) -> bytes:
         """The record as its file has it."""

@@ -54,7 +54,7 @@ class ReadOptions(BaseModel):
         InvalidOptionError: An option is unknown, or its value makes no sense.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rename: dict[str, str] = Field(default_factory=dict)
     """New names for source columns that are called like a provenance column."""
