@@ -124,8 +124,10 @@ def test_two_passes_give_what_four_give(tmp_path: Path, large: Path, gold: list[
 def test_a_pass_is_shared(tmp_path: Path, large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each pass scans one source, once."""
     plans = []
+    closed: set[int] = set()
 
     def watched(parts: Any) -> Any:
+        closed.add(parts[1].target.parent.stat().st_mode & 0o777)
         frames = [frame for part in parts for frame in (*part.sinks(), *part.small())]
         plans.append((len(parts), pl.explain_all(frames)))
         return compute(parts)
@@ -136,6 +138,7 @@ def test_a_pass_is_shared(tmp_path: Path, large: Path, monkeypatch: pytest.Monke
         large, "t", bronze_schema=SCHEMA, silver_transforms=SILVER, gold_transforms=[money]
     )
     assert [parts for parts, _ in plans] == [2, 2]
+    assert closed == {0o700}
     assert plans[0][1].count("Csv SCAN") == 1
     assert plans[1][1].count("Parquet SCAN") == 1
 

@@ -66,6 +66,7 @@ class Ahead:
         marker = mark(config.running_path() / name)
         self.begun = Begun(transition_id, self._clock(), marker, scratch)
         make_folder(scratch)
+        scratch.chmod(0o700)  # rejects may wait here, and their own folder may be closed to others
         try:
             work = self._plan(opened, self.begun)
         except JobforgeError:
