@@ -17,7 +17,6 @@ from typing import Self
 
 import polars as pl
 
-from jobforge.errors import JobforgeError
 from jobforge.pipeline import recovery
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.footer import FooterSource, LayerFile, restate
@@ -69,7 +68,7 @@ class Ahead:
         scratch.chmod(0o700)  # rejects may wait here, and their own folder may be closed to others
         try:
             work = self._plan(opened, self.begun)
-        except JobforgeError:
+        except (Exception, pl.exceptions.PanicException):  # noqa: BLE001 - told by its own turn
             self.drop()
             return None
         self._part = Part(
