@@ -54,7 +54,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=list(GROUPS), metavar="NAME", help="groups")
     parser.add_argument("--runs", type=int, help=f"{RUNS} unless given, {QUICK_RUNS} if quick")
     parser.add_argument("--rows", nargs="+", type=int, help="sizes for pipeline and memory")
-    parser.add_argument("--sides", nargs="+", metavar="SIDE", help="sides of pipeline: 'duckdb'")
+    parser.add_argument(
+        "--sides",
+        nargs="+",
+        metavar="SIDE",
+        help="sides of pipeline: 'duckdb'; the floor runs always",
+    )
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     parser.add_argument("--plot", type=Path, help="draw the ratios of wall time as SVG")
     parser.add_argument("--dbt-python", default=sys.executable, help="interpreter with dbt-duckdb")

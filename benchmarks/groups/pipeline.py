@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness import Aim, Bench, Outcome, lines_of, say, take_turns
+from harness import Aim, Bench, BenchError, Outcome, lines_of, say, take_turns
 
 from groups import sides
 
@@ -15,6 +15,9 @@ AIMS = {
 
 def measure(bench: Bench, sizes: tuple[int, ...] = (_SMALLER, _LARGER)) -> Outcome:
     outcome = Outcome()
+    known = [side.name for side in sides.four_layers(bench)]
+    if unknown := set(bench.sides) - set(known):
+        raise BenchError(f"no side is called {', '.join(sorted(unknown))}; there is {known}")
     for rows in (200_000,) if bench.quick else bench.rows or sizes:
         source = bench.source("csv", rows)
         say(f"pipeline: {rows:,} rows")

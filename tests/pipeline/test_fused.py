@@ -87,7 +87,7 @@ def files(root: Path) -> dict[str, pl.DataFrame]:
     return found
 
 
-def both(tmp_path: Path, source: Path, **options: Any) -> tuple[Path, Path]:
+def both(tmp_path: Path, source: Path, *, fails: bool = False, **options: Any) -> tuple[Path, Path]:
     """The same run in two passes and in four; they give the same, errors included."""
     told: list[tuple[Any, Any]] = []
     for name, fused in (("two", True), ("four", False)):
@@ -99,6 +99,7 @@ def both(tmp_path: Path, source: Path, **options: Any) -> tuple[Path, Path]:
         except JobforgeError as error:
             told.append((error.place.get("batch"), (type(error), error.message)))
     assert told[0][1] == told[1][1]
+    assert (told[0][1] is not None) is fails
     two, four = tmp_path / "two", tmp_path / "four"
     if told[0][0] is not None:
         assert outcome(two, told[0][0]) == outcome(four, told[1][0])
@@ -169,7 +170,12 @@ def absent(frame: pl.LazyFrame) -> pl.LazyFrame:
 def test_what_fails_fails_as_in_four_passes(
     tmp_path: Path, large: Path, options: dict[str, Any]
 ) -> None:
-    both(tmp_path, large, **{"bronze_schema": SCHEMA, "silver_transforms": SILVER, **options})
+    both(
+        tmp_path,
+        large,
+        fails=True,
+        **{"bronze_schema": SCHEMA, "silver_transforms": SILVER, **options},
+    )
 
 
 @pytest.mark.parametrize(
@@ -188,7 +194,7 @@ def test_trust_in_a_large_file_is_proven(
 ) -> None:
     source = tmp_path / "in.csv"
     source.write_bytes(orders(100_000, bad=bad).encode())
-    two, _ = both(tmp_path, source, bronze_schema=SCHEMA)
+    two, _ = both(tmp_path, source, fails=error is not None, bronze_schema=SCHEMA)
     found = sorted((two / "staged" / "default" / "t").glob("*.parquet")) if error is None else []
     assert bool(found) is (error is None)
     if found:

@@ -12,8 +12,6 @@ import shutil
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
-from types import TracebackType
-from typing import Self
 
 import polars as pl
 
@@ -32,7 +30,7 @@ Plan = Callable[[LayerFile, Begun], Work]
 class Ahead:
     """The next layer of a batch.
 
-    Use it as a context manager: what nobody took is gone at its end.
+    Whoever makes one calls `drop` at the end: what nobody took is gone then.
 
     Args:
         plan: Says what the layer wants of an input that is not written yet.
@@ -117,17 +115,6 @@ class Ahead:
             shutil.rmtree(begun.scratch, ignore_errors=True)
             if not begun.running:
                 begun.marker.done()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.drop()
 
 
 def _same(one: Work, other: Work) -> bool:

@@ -60,7 +60,8 @@ class PipelineEngine(TableOperations, RejectOperations):
     Args:
         config: Where the data root is; `data` in the current folder unless given.
         clock: Gives the current time in UTC; for tests and replays.
-        progress: Told how far a long read is, as `(what, done, of)` in bytes.
+        progress: Told how far a long read is, as `(what, done, of)` in bytes; for a
+            large CSV file from another thread.
 
     Raises:
         InvalidConfigError: `config` is no `PipelineConfig`.

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from jobforge.contracts.short import Schema
 from jobforge.errors import JobforgeError
-from jobforge.pipeline.ahead import Ahead
 from jobforge.pipeline.config import Loading, PipelineConfig
 from jobforge.pipeline.layers import BronzeLayer, GoldLayer, SilverLayer, StagedLayer
 from jobforge.pipeline.layers.staged import Source
@@ -58,10 +57,11 @@ class Layers:
         with ExitStack() as stack:
             bronze_ahead = gold_ahead = None
             if config.fused:
-                bronze_ahead = _entered(
-                    stack, self.bronze.ahead(config, wanted.schema, wanted.loading)
-                )
-                gold_ahead = _entered(stack, self.gold.ahead(config, wanted.gold, wanted.loading))
+                bronze_ahead = self.bronze.ahead(config, wanted.schema, wanted.loading)
+                stack.callback(bronze_ahead.drop)
+                gold_ahead = self.gold.ahead(config, wanted.gold, wanted.loading)
+                if gold_ahead is not None:
+                    stack.callback(gold_ahead.drop)
             staged = self.staged.run(
                 source,
                 config,
@@ -86,10 +86,6 @@ class Layers:
                     silver.path, config, wanted.gold, wanted.loading, Neighbours(gold_ahead)
                 )
         return [staged, bronze, silver, gold]
-
-
-def _entered(stack: ExitStack, ahead: Ahead | None) -> Ahead | None:
-    return None if ahead is None else stack.enter_context(ahead)
 
 
 @contextmanager

@@ -341,8 +341,6 @@ def _compute(transition: Transition, files: Part, target: Path, then: Ahead | No
         if then is not None and follower is not None:
             try:
                 written, following = compute([files, follower])
-            except JobforgeError:
-                raise
             except (Exception, pl.exceptions.PanicException):  # noqa: BLE001 - told by its own turn
                 then.drop()
             else:

@@ -1,7 +1,7 @@
 """Counting rows by the source records that they name.
 
-A record number is a place in a file, so a set of records is a row of bits: a
-mark for each number costs a byte and a few nanoseconds, where a set of keys
+A record number is a place in a file, so a set of records is a row of marks: one
+for each number costs a byte and a few nanoseconds, where a set of keys
 costs 35 bytes and ten times the time.
 """
 
