@@ -12,6 +12,7 @@ import shutil
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import polars as pl
 
@@ -19,6 +20,7 @@ from jobforge.pipeline import recovery
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.footer import FooterSource, LayerFile, restate
 from jobforge.pipeline.passes import Part
+from jobforge.pipeline.splicing import Splice, kept_columns
 from jobforge.pipeline.transition import Begun, Clock
 from jobforge.pipeline.work import Work, Written
 from jobforge.storage.debris import mark, scratch_path
@@ -42,6 +44,7 @@ class Ahead:
         self._clock = clock
         self._part: Part | None = None
         self._written: Written | None = None
+        self._input = Path()
         self.begun: Begun | None = None
         """Its transition, as far as it has begun; None where nothing is computed ahead."""
 
@@ -74,7 +77,9 @@ class Ahead:
             scratch / "rows.parquet",
             scratch / "rejects.parquet" if work.rejects is not None else None,
             scratch / "filtered.parquet" if work.filtered is not None else None,
+            kept_columns(work, opened),
         )
+        self._input = opened.path
         return self._part
 
     def computed(self, written: Written) -> None:
@@ -105,7 +110,24 @@ class Ahead:
         self._part = self._written = None
         if part is None or written is None or not _same(part.work, work):
             return None
-        return written
+        return self._whole(part, written) if part.kept else written
+
+    def _whole(self, part: Part, written: Written) -> Written | None:
+        """The file with the columns that it has of its input.
+
+        None where they do not fit together, or where anything fails: then the
+        layer is computed in a pass of its own, which says what is wrong.
+        """
+        whole = part.target.with_name("whole.parquet")
+        halves = Splice(part.target, self._input, part.kept, part.target.parent)
+        schema = part.work.frame.collect_schema()
+        try:
+            if not halves.into(whole, schema, part.work.footer.metadata()):
+                return None
+        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
+            return None
+        part.target.unlink()
+        return replace(written, target=whole)
 
     def drop(self) -> None:
         """Remove what was computed, and forget that anything was begun."""

@@ -72,7 +72,7 @@ class LayerFile:
         footer: What it says of itself.
         frame: Its rows.
         rows: How many; 0 while they are not written.
-        size_bytes: How large it is; 0 while it is not written.
+        size_bytes: How large it is; while it is not written, what it will take at least.
     """
 
     path: Path

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +12,7 @@ import polars as pl
 from jobforge.errors import JobforgeError, TransitionError, WriteError
 from jobforge.pipeline.models import WITHHELD
 from jobforge.pipeline.work import Work, Written
+from jobforge.quality.columns import columns
 
 # Polars reads this before its first query: how many row groups of Parquet are fetched ahead. One
 # takes a quarter off the peak memory of a layer with rules, and nothing off its speed.
@@ -29,19 +30,21 @@ class Part:
         target: File for its rows.
         rejects: File for its rejects, where it can have some.
         filtered: File for the records that filters leave out, where there are filters.
+        kept: Columns that are not to be written: they are those of the input.
     """
 
     work: Work
     target: Path
     rejects: Path | None
     filtered: Path | None
+    kept: Mapping[str, str] = field(default_factory=dict)
 
     def sinks(self) -> list[pl.LazyFrame]:
         """The frames that write files."""
         work = self.work
         wanted = [
             (work.rejects, self.rejects),
-            (work.frame, self.target),
+            (work.frame.drop(columns(self.kept)) if self.kept else work.frame, self.target),
             (work.filtered, self.filtered),
         ]
         metadata = work.footer.metadata()
@@ -88,6 +91,21 @@ def sink(frame: pl.LazyFrame, path: Path, metadata: dict[str, str]) -> pl.LazyFr
         path, compression="zstd", compression_level=_LEVEL, metadata=metadata, lazy=True
     )
     return lazy
+
+
+def encode(frame: pl.DataFrame, path: Path, metadata: dict[str, str]) -> None:
+    """Write a frame as one row group, in the form of `sink`.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    frame.write_parquet(
+        path,
+        compression="zstd",
+        compression_level=_LEVEL,
+        row_group_size=max(frame.height, 1),
+        metadata=metadata,
+    )
 
 
 _REFUSED = ("os error", "no space left", "out of space", "storage full")

@@ -73,6 +73,8 @@ class Work:
         least_bytes: What writing will take at least, as far as one can tell.
         published: Called when the rows are visible and catalogued.
         count_nulls: Whether to count the nulls of each column in the same pass.
+        kept: Columns that are columns of the input, and their names there, where rows
+            leave and the others keep their order.
         confirm: Where the input is taken on trust: waits for the proof, and gives
             the work as it is, with this very frame where the trust was right.
     """
@@ -89,4 +91,5 @@ class Work:
     least_bytes: int = 0
     published: Callable[[LayerTransitionLog], None] | None = None
     count_nulls: bool = True
+    kept: dict[str, str] = field(default_factory=dict)
     confirm: Callable[[], Work] | None = None

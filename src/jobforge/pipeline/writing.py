@@ -335,7 +335,7 @@ def _compute(transition: Transition, files: Part, target: Path, then: Ahead | No
         work = replace(work, frame=work.frame.cache())
         files = replace(files, work=work)
     if then is not None:
-        ours = LayerFile(target, work.footer, work.frame, rows=0, size_bytes=0)
+        ours = LayerFile(target, work.footer, work.frame, 0, work.least_bytes)
         follower = then.begin(transition.config, ours)
     try:
         if then is not None and follower is not None:

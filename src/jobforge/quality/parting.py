@@ -46,9 +46,13 @@ class Parting:
             failing={name: rows.drop(drop) for name, rows in self.failing.items()},
         )
 
+    def stays(self, tally: pl.DataFrame) -> int:
+        """How many rows stay, as the computed tally says."""
+        return int(tally.item(0, 1))
+
     def counts(self, tally: pl.DataFrame) -> list[RuleCount]:
         """What the computed tally says of each rule."""
-        judged, *failed = (int(count) for count in tally.row(0))
+        judged, _, *failed = (int(count) for count in tally.row(0))
         return [rule.counted(judged, n) for rule, n in zip(self.rules, failed, strict=True)]
 
 
@@ -82,6 +86,7 @@ def part(frame: pl.LazyFrame, rules: Sequence[Rule]) -> Parting:
         filtered=left if filters else None,
         tally=judged.select(
             pl.len().cast(pl.Int64).alias("judged"),
+            (pl.len() - (leaves.sum() if removing else 0)).cast(pl.Int64).alias("stays"),
             *(pl.col(flag).sum().cast(pl.Int64) for flag in flags),
         ),
         failing={

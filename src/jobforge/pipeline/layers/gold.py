@@ -10,9 +10,10 @@ from jobforge.errors import RowIdentityError
 from jobforge.pipeline.config import Layer, Loading, PipelineConfig
 from jobforge.pipeline.footer import LayerFile
 from jobforge.pipeline.layers.base import StepLayer
-from jobforge.pipeline.layers.guard import Guard, Seen, Stage
+from jobforge.pipeline.layers.guard import Guard
 from jobforge.pipeline.layers.identity import Counts
 from jobforge.pipeline.layers.leaving import by_kind, filtered_of, rejects_of, verdict_of
+from jobforge.pipeline.layers.stages import Seen, Stage
 from jobforge.pipeline.models import Note
 from jobforge.pipeline.steps import Step, Transform
 from jobforge.pipeline.transition import Transition

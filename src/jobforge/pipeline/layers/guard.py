@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
@@ -19,6 +18,7 @@ from jobforge.pipeline.config import Layer
 from jobforge.pipeline.footer import LayerFile
 from jobforge.pipeline.layers.identity import Counts, Records, count_probe
 from jobforge.pipeline.layers.promised import Promised
+from jobforge.pipeline.layers.stages import Seen, Stage
 from jobforge.pipeline.models import Note
 from jobforge.pipeline.provenance import (
     BATCH_ID,
@@ -29,42 +29,12 @@ from jobforge.pipeline.provenance import (
     SOURCE_ROW,
 )
 from jobforge.pipeline.steps import Place, Step, apply_step, located, step_error
+from jobforge.pipeline.unchanged import unchanged
 from jobforge.pipeline.work import Written
 from jobforge.quality.columns import columns
 from jobforge.quality.declared import DeclaredStep, RowRule
 from jobforge.quality.parting import Parting, part
 from jobforge.quality.rules import Rule, RuleCount, RuleKind
-
-
-@dataclass(frozen=True)
-class Stage:
-    """The frame after one step, or after neighbouring rules, with its provenance put right."""
-
-    step: Step
-    """The step; of neighbouring rules the first one."""
-    before: pl.LazyFrame
-    frame: pl.LazyFrame
-    probe: pl.LazyFrame
-    """One row: the first two of `Counts`."""
-    identified: bool
-    """Whether rows still name their source record."""
-    dropped: tuple[str, ...] = ()
-    """Provenance columns that the step left out and that were put back."""
-    parting: Parting | None = None
-    """Who left under which rule; None after a plain function."""
-
-    @property
-    def probes(self) -> tuple[pl.LazyFrame, ...]:
-        """What is to be computed in the pass that writes the rows."""
-        return (self.probe,) if self.parting is None else (self.probe, self.parting.tally)
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What was counted after one stage."""
-
-    counts: Counts
-    rules: tuple[RuleCount, ...] = ()
 
 
 class Guard:
@@ -163,10 +133,18 @@ class Guard:
         """
         probes = iter(written.probes)
         found = []
+        rows = self.opened.rows
         for stage in stages:
-            counts = Counts.of(next(probes))
-            rules = stage.parting.counts(next(probes)) if stage.parting is not None else ()
-            found.append(Seen(counts, tuple(rules)))
+            rules: tuple[RuleCount, ...] = ()
+            counts = Counts(rows, 0)
+            if stage.parting is not None:
+                tally = next(probes)
+                counts = Counts(stage.parting.stays(tally), 0)
+                rules = tuple(stage.parting.counts(tally))
+            elif stage.probe is not None:
+                counts = Counts.of(next(probes))
+            found.append(Seen(counts, rules))
+            rows = counts.rows
         if stages and found[-1].counts.rows != written.rows:
             raise self._unsteady(stages[-1], found[-1].counts.rows, written.rows)
         return found
@@ -174,7 +152,8 @@ class Guard:
     def identified(self, stages: list[Stage], seen: list[Seen], written: Written) -> list[Counts]:
         """The counts after each stage with the source records among them.
 
-        Where every row that came in is in the file, once, and no stage had
+        Rows that were only chosen among are as different as they were. Where
+        every row that came in is in the file, once, and no stage had
         another number of rows, none of them lost or doubled any: a record that
         is lost does not come back. Else each stage is asked, for nothing but
         the records.
@@ -185,6 +164,8 @@ class Guard:
         counts = [entry.counts for entry in seen]
         if not any(stage.identified for stage in stages):
             return counts
+        if all(stage.chooses for stage in stages):
+            return [entry._replace(different=entry.rows, kept=entry.rows) for entry in counts]
         last = None
         if stages[-1].identified:
             last = self.records.count(pl.scan_parquet(written.target, glob=False))
@@ -272,11 +253,9 @@ class Guard:
         self._add(step, parting)
 
     def _add(self, step: Step, parting: Parting) -> None:
-        probe = count_probe(parting.kept, {})
         before, self._frame = self._frame, parting.kept
-        self._stages.append(
-            Stage(step, before, self._frame, probe, self._identified, parting=parting)
-        )
+        stage = Stage(step, before, self._frame, None, self._identified, parting=parting)
+        self._stages.append(stage)
 
     def _promise(self, names: tuple[str, ...]) -> None:
         """Judge what the contract says of some columns: each row by itself, then each key."""
@@ -298,23 +277,29 @@ class Guard:
 
         A column of the contract that it drops or retypes is judged before.
         """
-        result = apply_step(self._frame, step, self.place)
+        given = self._frame.cache()
+        result = apply_step(given, step, self.place)
         if self._promised is not None:
-            going = self._promised.going(self._frame.collect_schema(), result.collect_schema())
+            going = self._promised.going(given.collect_schema(), result.collect_schema())
             if going:
                 self._promise(going)
-                result = apply_step(self._frame, step, self.place)
+                given = self._frame.cache()
+                result = apply_step(given, step, self.place)
+        if _leaves_provenance(result, given):
+            self._frame = result
+            self._stages.append(Stage(step, given, result, None, self._identified))
+            return
         schema = result.collect_schema()
         lost = self._lost(schema, identified=self._identified)
         if lost and not self.lossy:
             raise self._refused(step, lost)
         self._identified = identified = self._identified and not lost
         shared = result.cache()
-        before, self._frame = self._frame, self._restored(shared) if identified else shared
+        self._frame = self._restored(shared) if identified else shared
         missing = tuple(name for name in self._constants if name not in schema)
         probe = count_probe(shared, self._comparable(schema) if identified else {})
         dropped = missing if identified else ()
-        self._stages.append(Stage(step, before, self._frame, probe, identified, dropped))
+        self._stages.append(Stage(step, given, self._frame, probe, identified, dropped))
 
     def _check_names(self) -> None:
         rules = [rule for stage in self._stages if stage.parting for rule in stage.parting.rules]
@@ -370,6 +355,13 @@ class Guard:
             pl.lit(self.at, dtype=PROVENANCE_DTYPES[INGESTED_AT]).alias(INGESTED_AT),
             pl.lit(self.place.layer.value, dtype=pl.String).alias(LAYER),
         )
+
+
+def _leaves_provenance(result: pl.LazyFrame, given: pl.LazyFrame) -> bool:
+    """Whether the plan of a function shows that it leaves every row in its place, and as it is."""
+    kept = unchanged(result, given)
+    names = [name for name in given.collect_schema().names() if name in PROVENANCE_DTYPES]
+    return bool(kept) and all(kept.get(name) == name for name in names)
 
 
 def _culprit(stage: Stage) -> Step:

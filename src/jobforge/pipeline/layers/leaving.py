@@ -8,8 +8,9 @@ import polars as pl
 
 from jobforge.contracts.contract import Contract
 from jobforge.errors import JobforgeError, RejectLimitError
-from jobforge.pipeline.layers.guard import Guard, Seen, Stage
+from jobforge.pipeline.layers.guard import Guard
 from jobforge.pipeline.layers.identity import keys_of
+from jobforge.pipeline.layers.stages import Seen, Stage
 from jobforge.pipeline.models import Note
 from jobforge.pipeline.provenance import BATCH_ID, PROVENANCE_DTYPES, SOURCE_FILE, SOURCE_ROW
 from jobforge.pipeline.work import Verdict, Written

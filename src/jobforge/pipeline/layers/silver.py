@@ -13,10 +13,11 @@ from jobforge.errors import RowIdentityError
 from jobforge.pipeline.config import Layer, Load, Loading, PipelineConfig
 from jobforge.pipeline.footer import LayerFile
 from jobforge.pipeline.layers.base import StepLayer, contract_of
-from jobforge.pipeline.layers.guard import Guard, Seen, Stage
+from jobforge.pipeline.layers.guard import Guard
 from jobforge.pipeline.layers.identity import Counts
 from jobforge.pipeline.layers.leaving import by_kind, filtered_of, rejects_of, verdict_of
 from jobforge.pipeline.layers.promised import Promised
+from jobforge.pipeline.layers.stages import Seen, Stage
 from jobforge.pipeline.provenance import BATCH_ID, SOURCE_FILE
 from jobforge.pipeline.steps import Step, Transform
 from jobforge.pipeline.transition import Transition
@@ -129,8 +130,8 @@ def _check_rows(guard: Guard, stages: list[Stage], counts: list[Counts], written
         if count.rows > before:
             raise _mixed(guard, stage.step, count.rows - before)
         before = count.rows
-    if all(stage.parting is not None for stage in stages):
-        return  # declared steps choose among the rows, and touch none
+    if all(stage.chooses for stage in stages):
+        return
     frame = pl.scan_parquet(written.target, glob=False)
     if not guard.opened.footer.traceable:
         strangers = frame.filter(~pl.col(SOURCE_FILE).is_in(guard.files))
