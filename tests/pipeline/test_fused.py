@@ -6,7 +6,9 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -14,6 +16,8 @@ from jobforge import PipelineConfig, PipelineEngine, deduplicate, expect, keep, 
 from jobforge.errors import JobforgeError, MalformedSourceError
 from jobforge.pipeline import lineage, passes
 from jobforge.pipeline.footer import read_footer
+from jobforge.pipeline.passes import Part
+from jobforge.pipeline.splicing import Splice
 from jobforge.readers.csv import CsvOptions
 
 SCHEMA = {"rename": {"Order ID": "id"}, "cast": {"id": "Int64", "quantity": "Int32"}}
@@ -226,3 +230,105 @@ def test_a_reference_is_read_when_gold_has_its_turn(tmp_path: Path, large: Path)
 
     gold = [money, references("kind", pl.DataFrame({"kind": ["a"]}))]
     both(tmp_path, large, bronze_schema=SCHEMA, silver_transforms=SILVER, gold_transforms=gold)
+
+
+def tripled(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """Another name for a column of silver, and another value under its name."""
+    return frame.with_columns(amount=pl.col("quantity"), quantity=pl.col("quantity") * 3)
+
+
+@pytest.fixture
+def joined(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool, set[str]]]:
+    """Layers that were put together: where the columns are from, whether they fit, which."""
+    seen = []
+    into = Splice.into
+
+    def watched(self: Splice, target: Path, schema: pl.Schema, metadata: dict[str, str]) -> bool:
+        fits = into(self, target, schema, metadata)
+        seen.append((self.base.parts[-4], fits, set(self.kept)))
+        return fits
+
+    monkeypatch.setattr(Splice, "into", watched)
+    monkeypatch.setattr("jobforge.pipeline.splicing._WORTH", 0)
+    return seen
+
+
+Joined = list[tuple[str, bool, set[str]]]
+
+
+def test_columns_are_encoded_once(tmp_path: Path, large: Path, joined: Joined) -> None:
+    """Those that bronze has of staged, and gold of silver, under any name."""
+    two, _ = both(
+        tmp_path, large, bronze_schema=SCHEMA, silver_transforms=SILVER, gold_transforms=[tripled]
+    )
+    constant = {"_source_file", "_batch_id"}
+    assert joined == [
+        ("staged", True, {"kind", "note", *constant}),
+        ("silver", True, {"id", "kind", "note", "amount", *constant}),
+    ]
+    (gold,) = (two / "gold").rglob("*.parquet")
+    (silver,) = (two / "silver").rglob("*.parquet")
+    columns = [pq.read_metadata(path).row_group(0) for path in (gold, silver)]
+    sizes = [
+        {c["path_in_schema"]: c["total_compressed_size"] for c in group.to_dict()["columns"]}
+        for group in columns
+    ]
+    assert sizes[0]["amount"] == sizes[1]["quantity"]
+    found = duckdb.read_parquet(str(gold)).aggregate("sum(amount), count(note)").fetchall()
+    frame = pl.read_parquet(silver, glob=False)
+    assert found == frame.select(pl.sum("quantity"), pl.count("note")).rows()
+
+
+def test_rows_that_leave_bronze_leave_the_columns_that_it_has_of_staged(
+    tmp_path: Path, large: Path, joined: Joined
+) -> None:
+    """In some row groups all over the file, and in others not at all."""
+    source = tmp_path / "in.csv"
+    lines = large.read_text().split(",0,")
+    source.write_text(",none,".join([",0,".join(lines[:9_000]), *lines[9_000:]]))
+    both(tmp_path, source, bronze_schema=SCHEMA, silver_transforms=SILVER, gold_transforms=[money])
+    assert [(base, fits) for base, fits, _ in joined] == [("staged", True), ("silver", True)]
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_a_file_that_is_cut_or_ordered_otherwise(
+    tmp_path: Path, large: Path, joined: Joined, monkeypatch: pytest.MonkeyPatch, *, fits: bool
+) -> None:
+    """Other row groups are mended; rows in another order make the layer take its own pass."""
+    written = Part.sinks
+
+    def cut(self: Part) -> list[pl.LazyFrame]:
+        frames = written(self)
+        if self.kept:
+            rows = self.work.frame.drop(list(self.kept))
+            at = 1 if self.rejects is not None else 0
+            frames[at] = (rows if fits else rows.reverse()).sink_parquet(
+                self.target,
+                row_group_size=10_000,
+                metadata=self.work.footer.metadata(),
+                lazy=True,
+            )
+        return frames
+
+    monkeypatch.setattr(Part, "sinks", cut)
+    both(tmp_path, large, bronze_schema=SCHEMA, silver_transforms=SILVER, gold_transforms=[money])
+    assert [entry[:2] for entry in joined] == [("staged", fits), ("silver", fits)]
+
+
+def test_rows_in_another_order_are_not_put_together(tmp_path: Path) -> None:
+    """Whatever a plan seemed to say: the encoded record numbers have to be the same."""
+    rows = pl.DataFrame({"_source_row": [1, 2, 3], "_source_file": ["f"] * 3, "a": ["x", "y", "z"]})
+    base, rest, whole = tmp_path / "base", tmp_path / "rest", tmp_path / "whole"
+    rows.write_parquet(base)
+    for order, fits in (([0, 1, 2], True), ([0, 2], True), ([1, 0, 2], False)):
+        own = rows[order].select("_source_row", b=pl.col("_source_row") * 2)
+        own.write_parquet(rest)
+        schema = pl.Schema({"a": pl.String, "b": pl.Int64, "_source_row": pl.Int64})
+        splice = Splice(rest, base, {"a": "a", "_source_file": "_source_file"}, tmp_path)
+        assert splice.into(whole, schema, {}) is fits
+        assert whole.exists() is fits
+        if fits:
+            found = pl.read_parquet(whole, glob=False)
+            expected = rows[order].select("a", b=pl.col("_source_row") * 2, c="_source_row")
+            assert_frame_equal(found, expected.rename({"c": "_source_row"}))
+            whole.unlink()

@@ -7,7 +7,8 @@ other columns are encoded; the rest is copied from the input, as it stands there
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -20,7 +21,7 @@ from jobforge.pipeline.passes import encode
 from jobforge.pipeline.provenance import BATCH_ID, SOURCE_FILE, SOURCE_ROW
 from jobforge.pipeline.unchanged import unchanged
 from jobforge.pipeline.work import Work
-from jobforge.quality.columns import columns
+from jobforge.quality.columns import columns, free_name
 from jobforge.storage.encoded import Group, NotSplicedError, read_groups, splice
 
 _WORTH = 200_000
@@ -93,14 +94,21 @@ class Splice:
         return True
 
     def _groups(self, rest: list[Group], base: list[Group], stack: ExitStack) -> Iterator[Group]:
-        """The row groups of the result."""
-        if len(rest) != len(base):
-            raise NotSplicedError("there are other row groups")
-        starts = zip(_starts(rest), _starts(base), strict=True)
-        for own, other, places in zip(rest, base, starts, strict=True):
-            theirs = (
-                other if self._same_rows(own, other) else self._mended(own, other, places, stack)
-            )
+        """The row groups of the result.
+
+        Both files are cut where the rows were passed on together, so that most
+        groups are of the same rows, or of fewer, where rows left. Polars joins
+        small ones, so that they need not be as many.
+        """
+        starts = list(accumulate((group.rows for group in base), initial=0))
+        first = passed = 0
+        for own in rest:
+            at = bisect_left(starts, passed)
+            if at < len(base) and self._same_rows(own, base[at]):
+                theirs, passed = base[at], starts[at + 1]
+            else:
+                theirs, passed = self._mended(own, first, stack)
+            first += own.rows
             added = {new: theirs.columns[old] for new, old in self.kept.items()}
             yield replace(own, columns={**own.columns, **added})
 
@@ -120,26 +128,37 @@ class Splice:
     def _keys(self) -> list[str]:
         return [name for name in (SOURCE_FILE, SOURCE_ROW) if name not in self.kept]
 
-    def _mended(self, own: Group, other: Group, places: tuple[int, int], stack: ExitStack) -> Group:
-        """A row group of the base without the rows that the result does not have."""
+    def _mended(self, own: Group, first: int, stack: ExitStack) -> tuple[Group, int]:
+        """The columns of the base for some rows of the result, encoded again.
+
+        Args:
+            own: A row group of the rest.
+            first: The number of its first row in that file.
+            stack: Keeps what is encoded open.
+
+        Returns:
+            The columns, and how many rows of the base come up to the last of these rows.
+        """
+        if not own.rows:
+            raise NotSplicedError("there are no rows")
         keys = self._keys()
-        numbers = _slice(self.rest, places[0], own.rows, keys)
-        wanted = [*keys, *dict.fromkeys(self.kept.values())]
-        theirs = _slice(self.base, places[1], other.rows, wanted)
-        theirs = theirs.join(numbers, on=keys, how="semi", maintain_order="left")
-        if not theirs.select(columns(keys)).equals(numbers):
+        rest = pl.scan_parquet(self.rest, glob=False).slice(first, own.rows)
+        records = rest.select(columns(keys)).collect(engine="streaming")
+        within = pl.col(SOURCE_ROW).is_between(
+            records[SOURCE_ROW].min(),
+            records[SOURCE_ROW].max(),
+        )
+        place = free_name("__place", self.kept.values())
+        base = pl.scan_parquet(self.base, glob=False, row_index_name=place).filter(within)
+        theirs = (
+            base.select(columns([place, *keys, *dict.fromkeys(self.kept.values())]))
+            .join(records.lazy(), on=keys, how="semi", maintain_order="left")
+            .collect(engine="streaming")
+        )
+        if not theirs.select(columns(keys)).equals(records):
             raise NotSplicedError("there are other rows")
-        path = self.scratch / f"group-{places[0]}.parquet"
-        encode(theirs, path, {})
+        path = self.scratch / f"group-{first}.parquet"
+        encode(theirs.drop(columns([place])), path, {})
         (group,) = read_groups(path, stack)
-        return group
-
-
-def _slice(path: Path, start: int, rows: int, names: Sequence[str]) -> pl.DataFrame:
-    frame = pl.scan_parquet(path, glob=False).slice(start, rows).select(columns(names))
-    return frame.collect(engine="streaming")
-
-
-def _starts(groups: list[Group]) -> list[int]:
-    """The number of the first row of each group."""
-    return list(accumulate((group.rows for group in groups[:-1]), initial=0))
+        path.unlink()
+        return group, theirs.item(-1, place) + 1

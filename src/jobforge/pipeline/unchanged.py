@@ -20,6 +20,7 @@ _UNCLEAR = (
     LookupError,
     NotImplementedError,
     ValueError,
+    pl.exceptions.PanicException,
     pl.exceptions.PolarsError,
 )
 """What Polars, or following its plan, raises where a plan is another than those understood."""
