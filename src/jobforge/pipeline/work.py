@@ -75,6 +75,10 @@ class Work:
         count_nulls: Whether to count the nulls of each column in the same pass.
         kept: Columns that are columns of the input, and their names there, where rows
             leave and the others keep their order.
+        carries: A frame with all rows and columns of the input, which are to be taken
+            from it where both are written in one pass. Polars lets a slow branch of a
+            shared frame lag behind a quick one, and what it has not seen yet waits in
+            memory: so the slow work comes before the branches part.
         confirm: Where the input is taken on trust: waits for the proof, and gives
             the work as it is, with this very frame where the trust was right.
     """
@@ -92,4 +96,5 @@ class Work:
     published: Callable[[LayerTransitionLog], None] | None = None
     count_nulls: bool = True
     kept: dict[str, str] = field(default_factory=dict)
+    carries: pl.LazyFrame | None = None
     confirm: Callable[[], Work] | None = None

@@ -20,6 +20,7 @@ from jobforge.pipeline.passes import Part, compute, sink, translate
 from jobforge.pipeline.transition import Begun, Outcome, Transition
 from jobforge.pipeline.versions import Joining
 from jobforge.pipeline.work import Verdict, Work, Written
+from jobforge.quality.columns import columns
 from jobforge.storage.publish import Publication, make_folder
 from jobforge.storage.source import hash_file
 from jobforge.storage.space import check_space
@@ -324,6 +325,15 @@ def _proven(
     return found, written
 
 
+def _carried(files: Part, follower: Part) -> Part:
+    """The rows, taken from the frame of the next layer that has them all."""
+    carries = follower.work.carries
+    if carries is None:
+        return files
+    names = files.work.frame.collect_schema().names()
+    return replace(files, work=replace(files.work, frame=carries.select(columns(names))))
+
+
 def _compute(transition: Transition, files: Part, target: Path, then: Ahead | None) -> Written:
     """Compute the rows, and those of the next layer in the same pass.
 
@@ -340,7 +350,7 @@ def _compute(transition: Transition, files: Part, target: Path, then: Ahead | No
     try:
         if then is not None and follower is not None:
             try:
-                written, following = compute([files, follower])
+                written, following = compute([_carried(files, follower), follower])
             except (Exception, pl.exceptions.PanicException):  # noqa: BLE001 - told by its own turn
                 then.drop()
             else:

@@ -26,6 +26,7 @@ class Parting:
             no filter.
         tally: One row of counts, to be computed in the same pass.
         failing: For each rule, the rows that fail it.
+        judged: Every row as it was, with helping columns beside its own; cached.
     """
 
     rules: tuple[Rule, ...]
@@ -34,6 +35,7 @@ class Parting:
     filtered: pl.LazyFrame | None
     tally: pl.LazyFrame
     failing: dict[str, pl.LazyFrame]
+    judged: pl.LazyFrame
 
     def without(self, names: Sequence[str]) -> Parting:
         """The same without some helping columns."""
@@ -93,6 +95,7 @@ def part(frame: pl.LazyFrame, rules: Sequence[Rule]) -> Parting:
             rule.name: judged.filter(flag).drop(temporary)
             for rule, flag in zip(rules, flags, strict=True)
         },
+        judged=judged,
     )
 
 
