@@ -90,13 +90,16 @@ class _Attempt:
         source, text, head = self.source, self.text, self.head
         dialect = replace(head.dialect, comment=None)
         start, columns = head.start, len(head.columns)
-        if text.path.stat().st_size <= SMALL:
-            return by_records(text.path, columns, dialect, start=start, data_start=head.data_start)
-        from jobforge.readers.csv.scan import by_blocks  # numpy takes longer than a small file
 
         def report(done: int) -> None:
             go_on()
             self.context.progress(f"checking {source.name}", done, source.size)
+
+        if (size := text.path.stat().st_size) <= SMALL:
+            found = by_records(text.path, columns, dialect, start=start, data_start=head.data_start)
+            report(size)
+            return found
+        from jobforge.readers.csv.scan import by_blocks  # numpy takes longer than a small file
 
         return by_blocks(
             text.path,
