@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +13,7 @@ import polars as pl
 from deltalake import CommitProperties, DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
 
+from jobforge._version import __version__
 from jobforge.errors import JobforgeError, TableDamagedError, WriteError
 from jobforge.storage.delta.log import KEY
 from jobforge.storage.delta.types import log_schema
@@ -19,6 +21,20 @@ from jobforge.storage.publish import SPACE
 from jobforge.storage.store import Change, DataFile
 
 Result = TypeVar("Result")
+
+_FOREVER = "interval 36500 days"
+_PROPERTIES = {
+    # Without these, time travel ends after thirty days.
+    "delta.enableExpiredLogCleanup": "false",
+    "delta.logRetentionDuration": _FOREVER,
+    "delta.deletedFileRetentionDuration": _FOREVER,
+    # An open reads at most this many entries after the last checkpoint.
+    "delta.checkpointInterval": "25",
+}
+# A table that begins with a column of this type gets the protocol (reader 3, writer 7)
+# that no later type of a column has to raise; raising it later can make a table unreadable.
+_FIRST = {"name": "_", "type": "timestamp_ntz", "nullable": True, "metadata": {}}
+_FEATURES = ["timestampNtz"]
 
 
 def asked(question: Callable[[], Result], folder: Path) -> Result:
@@ -41,6 +57,38 @@ def asked(question: Callable[[], Result], folder: Path) -> Result:
             f"the log of {folder} cannot be read: {(str(error).splitlines() or [''])[0]}",
             hint="restore the log from a backup",
         ) from error
+
+
+def first_entry() -> bytes:
+    """Entry 0 of a new table, which has no rows: as `deltalake` would make it, in no time.
+
+    See "Actions" in https://github.com/delta-io/delta/blob/master/PROTOCOL.md.
+    """
+    moment = int(time.time() * 1000)
+    protocol = {
+        "minReaderVersion": 3,
+        "minWriterVersion": 7,
+        "readerFeatures": _FEATURES,
+        "writerFeatures": _FEATURES,
+    }
+    metadata = {
+        "id": str(uuid.uuid4()),
+        "name": None,
+        "description": None,
+        "format": {"provider": "parquet", "options": {}},
+        "schemaString": json.dumps({"type": "struct", "fields": [_FIRST]}),
+        "partitionColumns": [],
+        "createdTime": moment,
+        "configuration": _PROPERTIES,
+    }
+    about = {
+        "timestamp": moment,
+        "operation": "CREATE TABLE",
+        "operationParameters": {},
+        "engineInfo": f"jobforge:{__version__}",
+    }
+    actions = ({"commitInfo": about}, {"protocol": protocol}, {"metaData": metadata})
+    return "".join(json.dumps(action) + "\n" for action in actions).encode()
 
 
 def read_files(place: Path, number: int) -> tuple[DataFile, ...]:
