@@ -25,7 +25,8 @@ class Parting:
         filtered: Rows that a filter left out, with `_step`; None where there is
             no filter.
         tally: One row of counts, to be computed in the same pass.
-        failing: For each rule, the rows that fail it.
+        judged: Every row, with a flag for each rule.
+        flags: For each rule, by name, the column that says whether a row fails it.
     """
 
     rules: tuple[Rule, ...]
@@ -33,7 +34,12 @@ class Parting:
     rejects: pl.LazyFrame | None
     filtered: pl.LazyFrame | None
     tally: pl.LazyFrame
-    failing: dict[str, pl.LazyFrame]
+    judged: pl.LazyFrame
+    flags: dict[str, str]
+
+    def failing(self, rule: str) -> pl.LazyFrame:
+        """The rows that fail a rule, with the flags."""
+        return self.judged.filter(self.flags[rule])
 
     def without(self, names: Sequence[str]) -> Parting:
         """The same without some helping columns."""
@@ -43,7 +49,6 @@ class Parting:
             kept=self.kept.drop(drop),
             rejects=None if self.rejects is None else self.rejects.drop(drop),
             filtered=None if self.filtered is None else self.filtered.drop(drop),
-            failing={name: rows.drop(drop) for name, rows in self.failing.items()},
         )
 
     def counts(self, tally: pl.DataFrame) -> list[RuleCount]:
@@ -84,10 +89,8 @@ def part(frame: pl.LazyFrame, rules: Sequence[Rule]) -> Parting:
             pl.len().cast(pl.Int64).alias("judged"),
             *(pl.col(flag).sum().cast(pl.Int64) for flag in flags),
         ),
-        failing={
-            rule.name: judged.filter(flag).drop(temporary)
-            for rule, flag in zip(rules, flags, strict=True)
-        },
+        judged=judged,
+        flags={rule.name: flag for rule, flag in zip(rules, flags, strict=True)},
     )
 
 

@@ -71,7 +71,7 @@ def first_entry() -> bytes:
         "readerFeatures": _FEATURES,
         "writerFeatures": _FEATURES,
     }
-    metadata = {
+    metadata: dict[str, object] = {
         "id": str(uuid.uuid4()),
         "name": None,
         "description": None,
@@ -107,12 +107,11 @@ def _added(table: DeltaTable) -> dict[str, DataFile]:
     return {row[0]: DataFile(row[0], row[1] or 0, row[2], row[3]) for row in wanted.iter_rows()}
 
 
-def _actions(table: DeltaTable, change: Change) -> list[AddAction | RemoveAction]:
+def _actions(current: dict[str, DataFile], change: Change) -> list[AddAction | RemoveAction]:
     """What has to be added and removed, so that a table has exactly the files of a change.
 
     A file that stays is in neither: an entry may not add and remove one path.
     """
-    current = _added(table)
     wanted = {file.name: file for file in change.files}
     moment = int(time.time() * 1000)
     newest = max([moment, *(file.order + 1 for file in [*current.values(), *wanted.values()])])
@@ -136,7 +135,8 @@ def commit_to(table: DeltaTable, change: Change) -> None:
     Raises:
         WriteError: The entry would take files away that are to stay.
     """
-    actions = _actions(table, change)
+    current = _added(table)
+    actions = _actions(current, change)
     schema, left_out = log_schema(change.schema)
     commit = change.commit.model_copy(
         update={
@@ -149,7 +149,7 @@ def commit_to(table: DeltaTable, change: Change) -> None:
     # Other columns can only come with an overwrite, which removes every file by itself.
     mode = "append" if table.schema() == schema else "overwrite"
     if mode == "overwrite":
-        if any(file.name in _added(table) for file in change.files):
+        if any(file.name in current for file in change.files):
             raise WriteError(
                 "the version would have other columns than files that stay in it",
                 hint="let the batch become the table: load='replace'",
