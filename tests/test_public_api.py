@@ -5,22 +5,30 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import jobforge
 import jobforge.pipeline
+from support import write_csv
 
 HEAVY = ("polars", "pyarrow", "numpy", "deltalake", "duckdb", "pydantic", "structlog")
 
 
-def loaded_by(code: str) -> set[str]:
-    """Top-level modules that a fresh interpreter has after running code."""
-    script = (
-        f"import json, sys\n{code}\nprint(json.dumps([m for m in sys.modules if '.' not in m]))"
-    )
+COMMAND = """
+import contextlib, io
+from jobforge.cli.main import main
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    main()
+"""
+
+
+def loaded_by(code: str, *arguments: str) -> set[str]:
+    """Modules that a fresh interpreter has after running code."""
+    script = f"import json, sys\n{code}\nprint(json.dumps(list(sys.modules)))"
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True
     )
     return set(json.loads(done.stdout.splitlines()[-1]))
 
@@ -67,14 +75,20 @@ def test_import_is_light() -> None:
 
 
 def test_command_line_help_is_light() -> None:
-    code = """
-import contextlib, io
-from jobforge.cli.main import main
-sys.argv = ['jobforge', '--help']
-with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
-    main()
-"""
-    assert loaded_by(code).isdisjoint(HEAVY)
+    assert loaded_by(COMMAND, "--help").isdisjoint(HEAVY)
+
+
+def test_a_run_of_a_small_csv_file_loads_what_it_needs(tmp_path: Path) -> None:
+    source, root = write_csv(tmp_path / "t.csv", [["a", "b"], ["007", "x"]]), tmp_path / "data"
+    words = ("--quiet", "run", str(source), "--table", "t", "--data-root", str(root))
+    loaded = loaded_by(COMMAND, *words)
+    assert {"polars", "deltalake", "pydantic", "jobforge.pipeline.engine"} <= loaded
+    assert [path.suffix for path in (root / "gold/default/t").glob("*.parquet")] == [".parquet"]
+    unneeded = {"duckdb", "numpy", "open_data_contract_standard", "pyarrow", "structlog", "yaml"}
+    unneeded |= {"rich.progress", "rich.traceback", "zstandard"}
+    own = "cli.commands.erase contracts.odcs pipeline.maintenance pipeline.rejects "
+    own += "readers.arrow_types readers.csv.scan readers.excel readers.unpack"
+    assert loaded & (unneeded | {f"jobforge.{name}" for name in own.split()}) == set()
 
 
 def test_importing_configures_no_logging() -> None:

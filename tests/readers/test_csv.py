@@ -8,6 +8,7 @@ import csv
 import gzip
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from hypothesis import strategies as st
 
 from jobforge.errors import JobforgeError, MalformedSourceError, SourceError
 from jobforge.readers.csv import CsvOptions, CsvReader
-from jobforge.readers.csv.structure import inspect
+from jobforge.readers.csv.records import Dialect
+from jobforge.readers.csv.scan import by_blocks
+from jobforge.readers.csv.structure import by_records
 from jobforge.readers.names import unique_names
 from jobforge.testing import ReaderConformance, Sample
 from oracles import Broken, csv_cells, damages, read, values
@@ -206,32 +209,43 @@ def test_any_text_is_equal_to_the_judge_or_refused(
         assert raw in text
 
 
-@given(TEXTS, st.integers(1, 40))
-def test_the_structure_check_says_the_same_for_every_block_size(
-    tmp_path: Path, text: str, block: int
+DIALECT = Dialect(",", '"', None, 1 << 20)
+
+
+@given(TEXTS, st.integers(1, 40), st.integers(3, 40), st.integers(0, 4))
+def test_the_structure_check_says_the_same_for_every_block_size_and_record_by_record(
+    tmp_path: Path, text: str, block: int, longest: int, start: int
 ) -> None:
     path = tmp_path / "t.csv"
     path.write_bytes(("x,y\n" + text).encode())
 
-    def look(size: int) -> Any:
-        return inspect(
-            path,
-            2,
-            ",",
-            '"',
-            max_record=1 << 20,
-            start=0,
-            data_start=4,
-            report=lambda _: None,
-            block=size,
-        )
+    for dialect in (DIALECT, replace(DIALECT, max_record=longest), replace(DIALECT, quote=None)):
+        for columns in (1, 2):
+            at = {"start": start, "data_start": 4}
+            parts, whole = (
+                by_blocks(path, columns, dialect, **at, report=lambda _: None, block=size)
+                for size in (block, 1 << 20)
+            )
+            records = by_records(path, columns, dialect, **at)
+            assert parts.regular == whole.regular == records.regular
+            assert parts.sha256 == whole.sha256 == records.sha256
+            if whole.regular:
+                assert parts == whole == records
+    found = by_records(path, 2, DIALECT, start=0, data_start=4)
+    if found.regular:
+        assert found.records + found.blank_end == len(csv_cells("x,y\n" + text))
 
-    small, whole = look(block), look(1 << 20)
-    assert small.regular == whole.regular
-    assert small.sha256 == whole.sha256
-    if whole.regular:
-        assert small == whole
-        assert whole.records + whole.blank_end == len(csv_cells("x,y\n" + text))
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 255)), min_size=1, max_size=4))
+def test_the_structure_check_says_the_same_of_damaged_bytes_record_by_record(
+    tmp_path: Path, seeds: list[tuple[int, int]]
+) -> None:
+    path = tmp_path / "t.csv"
+    for data in damages('é,b\n007,\n"",x\n"q\r\n""r",y\r\n'.encode(), seeds):
+        path.write_bytes(data)
+        whole = by_blocks(path, 2, DIALECT, start=0, data_start=5, report=lambda _: None)
+        records = by_records(path, 2, DIALECT, start=0, data_start=5)
+        assert whole == records if whole.regular else not records.regular
 
 
 @given(st.lists(st.lists(CELLS, min_size=2, max_size=2), min_size=1, max_size=5))
@@ -241,9 +255,7 @@ def test_what_is_called_regular_is_what_the_judge_takes(
     text = written([["x", "y"], *rows], "\n", last=True)
     path = tmp_path / "t.csv"
     path.write_bytes(text.encode())
-    found = inspect(
-        path, 2, ",", '"', max_record=1 << 20, start=0, data_start=4, report=lambda _: None, block=7
-    )
+    found = by_blocks(path, 2, DIALECT, start=0, data_start=4, report=lambda _: None, block=7)
     assert found.regular
     assert found.records == len(rows) + 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib.metadata
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,7 +14,6 @@ import pytest
 
 from jobforge import PipelineConfig, PipelineEngine
 from jobforge.errors import InvalidOptionError, SourceChangedError, UnknownFormatError
-from jobforge.readers import registry
 from jobforge.readers.base import ReadContext, ReadOptions, SourceTable
 from jobforge.readers.csv import CsvOptions
 from jobforge.readers.parse import parse_options
@@ -41,7 +41,7 @@ class LinesReader:
 @pytest.fixture
 def plugged(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("lines", f"{__name__}:LinesReader", "jobforge.readers")
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group else [])
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [point] if group else [])
 
 
 def test_every_reader_has_endings_and_options_of_its_own() -> None:

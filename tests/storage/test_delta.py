@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import uuid
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -170,6 +172,31 @@ def test_the_log_is_as_the_protocol_says_and_keeps_everything(tmp_path: Path) ->
     actions = [json.loads(line) for line in entry_path(tmp_path, 2).read_text().splitlines()]
     assert [action["add"]["path"] for action in actions if "add" in action] == ["two.parquet"]
     assert [action["remove"]["path"] for action in actions if "remove" in action] == ["one.parquet"]
+
+
+def test_a_table_begins_as_deltalake_would_let_it_begin(tmp_path: Path) -> None:
+    (tmp_path / "ours").mkdir()
+    publish(tmp_path / "ours", "one", pl.DataFrame({"x": [1]}))
+    ours = DeltaTable(str(tmp_path / "ours"), version=0)
+    theirs = DeltaTable.create(
+        str(tmp_path / "theirs"), ours.schema(), configuration=ours.metadata().configuration
+    )
+    assert ours.protocol() == theirs.protocol()
+    assert ours.protocol().min_writer_version == 7
+    own = [first_actions(tmp_path / name) for name in ("ours", "theirs")]
+    for actions in own:
+        uuid.UUID(actions["metaData"].pop("id"))
+        about = actions.pop("commitInfo")
+        assert about["operation"] == "CREATE TABLE"
+        for moment in (about["timestamp"], actions["metaData"].pop("createdTime")):
+            assert 0 <= datetime.now(UTC).timestamp() - moment / 1000 < 600
+        actions["metaData"]["schemaString"] = json.loads(actions["metaData"]["schemaString"])
+    assert own[0] == own[1]
+
+
+def first_actions(folder: Path) -> dict[str, Any]:
+    lines = entry_path(folder, 0).read_text().splitlines()
+    return {name: action for line in lines for name, action in json.loads(line).items()}
 
 
 def test_a_table_of_a_thousand_versions(tmp_path: Path) -> None:

@@ -6,9 +6,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
 from jobforge.readers.base import Progress as Report
 from jobforge.readers.base import no_progress
 
@@ -19,6 +16,10 @@ def progress_bar() -> Iterator[Report]:
     if not sys.stderr.isatty():
         yield no_progress
         return
+    # Off a terminal there is no bar, and no need of what draws it.
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -22,12 +22,12 @@ unit or zone, and most types to their text.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import cast
 
-import numpy as np
 import polars as pl
 
 from jobforge.contracts.column import Column
@@ -249,7 +249,7 @@ def _long_float(value: pl.Expr, dtype: pl.DataType, safe: int) -> pl.Expr:
     plain = (
         (digits <= safe) & (number.str.len_bytes() <= _SAFE_LENGTH) & ~number.str.contains("[eE]")
     )
-    kind = np.float32 if isinstance(dtype, pl.Float32) else np.float64
+    kind = _float32 if isinstance(dtype, pl.Float32) else float
 
     def same(batch: pl.Series) -> pl.Series:
         return pl.Series(batch.name, [_same_number(text, kind) for text in batch], dtype=pl.Boolean)
@@ -260,13 +260,20 @@ def _long_float(value: pl.Expr, dtype: pl.DataType, safe: int) -> pl.Expr:
     return pl.when(plain | hard).then(number.cast(dtype, strict=False))
 
 
-def _same_number(text: str | None, kind: Any) -> bool:  # noqa: ANN401 - numpy float class
+def _float32(text: str) -> float:
+    """The nearest number that 32 bits can hold; its text is the shortest form of it."""
+    import numpy as np  # few columns are of this type, and numpy costs a start 50 ms
+
+    with np.errstate(over="ignore", under="ignore"):
+        return cast("float", np.float32(text))
+
+
+def _same_number(text: str | None, kind: Callable[[str], float]) -> bool:
     """Whether the shortest form of the nearest float is the number in the text."""
     if text is None:
         return False
-    with np.errstate(over="ignore", under="ignore"):
-        number = kind(text)
-    if not np.isfinite(number):
+    number = kind(text)
+    if not math.isfinite(number):
         return False
     if not text.lower().partition("e")[0].strip("+-0."):
         return True

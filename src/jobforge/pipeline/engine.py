@@ -6,6 +6,7 @@ import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobforge.contracts.short import Schema, parse_schema
 from jobforge.errors import (
@@ -42,10 +43,11 @@ from jobforge.pipeline.table_operations import TableOperations
 from jobforge.pipeline.transition import Clock, utc_now
 from jobforge.pipeline.trial import trial_root
 from jobforge.readers.base import Progress, ReadOptions, no_progress
-from jobforge.readers.excel import ExcelOptions
-from jobforge.readers.excel.reader import sheet_names
 from jobforge.storage.debris import scratch_folder
 from jobforge.storage.names import check_name
+
+if TYPE_CHECKING:
+    from jobforge.readers.excel import ExcelOptions
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 
@@ -141,6 +143,9 @@ class PipelineEngine(TableOperations, RejectOperations):
             InvalidNameError: Two sheets would be one table, or as for `ingest`.
             SourceError: A sheet cannot be read exactly; the sheets before it are staged.
         """
+        from jobforge.readers.excel import ExcelOptions  # only who has a workbook needs it
+        from jobforge.readers.excel.reader import sheet_names
+
         check_name("table", table_name)
         with scratch_folder(Path(tempfile.gettempdir()), generate_batch_id()) as scratch:
             sheets = sheet_names(Path(source_path), scratch)

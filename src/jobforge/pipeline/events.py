@@ -7,22 +7,33 @@ standard error, never to standard output, which belongs to results.
 
 from __future__ import annotations
 
-import logging
+import json
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
-
-import structlog
-from structlog.typing import FilteringBoundLogger, Processor
+from datetime import UTC, datetime
+from typing import Protocol, cast
 
 from jobforge.errors import InvalidConfigError
 
 FORMATS = ("console", "json")
 _settings = {"format": "", "quiet": False}
 _trial: ContextVar[bool] = ContextVar("trial", default=False)
+
+
+class Logger(Protocol):
+    """What takes events; the loggers of structlog do."""
+
+    def info(self, event: str, /, **about: object) -> object:
+        """Take an event that went as it should."""
+
+    def warning(self, event: str, /, **about: object) -> object:
+        """Take an event that somebody should look at."""
+
+    def error(self, event: str, /, **about: object) -> object:
+        """Take an event that stopped something."""
 
 
 def configure(log_format: str = "console", *, quiet: bool = False) -> None:
@@ -52,43 +63,49 @@ def silent() -> Iterator[None]:
         _trial.reset(token)
 
 
-def get_logger() -> FilteringBoundLogger:
+def get_logger() -> Logger:
     """The logger for events of jobforge, as configured at this moment."""
     chosen = str(_settings["format"])
     trial = _trial.get()
-    if not trial and not chosen and structlog.is_configured():
-        configured: FilteringBoundLogger = structlog.get_logger("jobforge")
-        return configured
+    # Who has configured structlog has imported it; importing it here would cost every start 40 ms.
+    structlog = sys.modules.get("structlog")
+    if not trial and not chosen and structlog is not None and structlog.is_configured():
+        return cast("Logger", structlog.get_logger("jobforge"))
     chosen = chosen or os.environ.get("JOBFORGE_LOG_FORMAT", "console")
     if chosen not in FORMATS:
         raise InvalidConfigError(
             f"JOBFORGE_LOG_FORMAT is {chosen!r}", hint="use " + " or ".join(FORMATS)
         )
-    processors: list[Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    if chosen == "json":
-        processors.append(structlog.processors.JSONRenderer())
-    else:
-        processors.append(_line)
-    # No event of ours is as grave as CRITICAL, so that nothing passes that level.
-    level = logging.CRITICAL if trial or _settings["quiet"] else logging.INFO
-    logger: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.PrintLogger(sys.stderr),
-        processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        context_class=dict,
-    )
-    return logger
+    return _Lines(as_json=chosen == "json", quiet=trial or bool(_settings["quiet"]))
 
 
-def _line(_: Any, __: str, event: Any) -> str:  # noqa: ANN401 - structlog's processor signature
-    """One readable line: time, event, then what it is about."""
-    fields = dict(event)
-    moment = str(fields.pop("timestamp", ""))[11:19]
-    level = str(fields.pop("level", "info"))
-    title = str(fields.pop("event", ""))
-    mark = "" if level == "info" else f"{level.upper()} "
-    rest = " ".join(f"{key}={value}" for key, value in fields.items())
-    return f"{moment} {mark}{title} {rest}".rstrip()
+class _Lines:
+    """A line on standard error for each event."""
+
+    def __init__(self, *, as_json: bool, quiet: bool) -> None:
+        self._as_json, self._quiet = as_json, quiet
+
+    def info(self, event: str, /, **about: object) -> None:
+        self._write("info", event, about)
+
+    def warning(self, event: str, /, **about: object) -> None:
+        self._write("warning", event, about)
+
+    def error(self, event: str, /, **about: object) -> None:
+        self._write("error", event, about)
+
+    def _write(self, level: str, event: str, about: dict[str, object]) -> None:
+        if self._quiet or sys.stderr is None:
+            return
+        moment = datetime.now(UTC)
+        if self._as_json:
+            stamp = moment.isoformat().replace("+00:00", "Z")
+            line = json.dumps(
+                {**about, "event": event, "level": level, "timestamp": stamp}, default=repr
+            )
+        else:
+            mark = "" if level == "info" else f"{level.upper()} "
+            rest = " ".join(f"{key}={value}" for key, value in about.items())
+            line = f"{moment:%H:%M:%S} {mark}{event} {rest}".rstrip()
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()

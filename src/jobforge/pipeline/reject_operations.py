@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from jobforge.contracts.short import Schema, parse_schema
-from jobforge.pipeline.accounts import BatchAccount, account
 from jobforge.pipeline.config import Layer, PipelineConfig, parse_layer
 from jobforge.pipeline.layers.referenced import check_tables
 from jobforge.pipeline.models import Waiver
-from jobforge.pipeline.quality_history import RuleRun, rule_history
-from jobforge.pipeline.rejects.export import export_rejects
-from jobforge.pipeline.rejects.listing import RejectSummary, reject_rows, rejects
-from jobforge.pipeline.rejects.replay import Correction, replay_rejects
-from jobforge.pipeline.rejects.waive import waive_rejects
 from jobforge.pipeline.results import ReplayResult
 from jobforge.pipeline.steps import Place, Transform, resolve_steps
 from jobforge.pipeline.transition import Clock
 from jobforge.readers.base import ReadOptions
+
+if TYPE_CHECKING:
+    from jobforge.pipeline.accounts import BatchAccount
+    from jobforge.pipeline.quality_history import RuleRun
+    from jobforge.pipeline.rejects.listing import RejectSummary
+
+# What an operation needs is imported with its first call: a run that moves rows needs none of it.
 
 
 class RejectOperations:
@@ -39,6 +41,8 @@ class RejectOperations:
             TableNotFoundError: There is no such table.
             StorageError: A record or a file cannot be read.
         """
+        from jobforge.pipeline.rejects.listing import rejects
+
         return rejects(self.config, table)
 
     def reject_rows(
@@ -58,6 +62,8 @@ class RejectOperations:
             TableNotFoundError: There is no such batch.
             StorageError: A record or a file cannot be read.
         """
+        from jobforge.pipeline.rejects.listing import reject_rows
+
         return reject_rows(self.config, batch_id, _layer(layer), personal=personal)
 
     def export_rejects(
@@ -86,6 +92,8 @@ class RejectOperations:
                 cannot hold the source, or `target` is there already.
             StorageError: A file cannot be read or written.
         """
+        from jobforge.pipeline.rejects.export import export_rejects
+
         return export_rejects(self.config, batch_id, target, _layer(layer), personal=personal)
 
     def waive_rejects(
@@ -113,6 +121,8 @@ class RejectOperations:
             RecordNotFoundError: No such row is open; nothing is waived.
             TableNotFoundError: There is no such batch.
         """
+        from jobforge.pipeline.rejects.waive import waive_rejects
+
         return waive_rejects(
             self.config, batch_id, by, why, self._clock, _layer(layer), records, source_file
         )
@@ -153,6 +163,8 @@ class RejectOperations:
             PublishConflictError: Somebody brings corrections to the batch in right now.
             JobforgeError: As the four methods do.
         """
+        from jobforge.pipeline.rejects.replay import Correction, replay_rejects
+
         correction = Correction(
             source_path,
             batch_id,
@@ -185,6 +197,8 @@ class RejectOperations:
             AccountError: The records contradict each other.
             StorageError: A record or a file cannot be read.
         """
+        from jobforge.pipeline.accounts import account
+
         return account(self.config, batch_id)
 
     def rule_history(self, table: str | None = None) -> list[RuleRun]:
@@ -197,6 +211,8 @@ class RejectOperations:
             TableNotFoundError: There is no such table.
             RecordError: A record cannot be read.
         """
+        from jobforge.pipeline.quality_history import rule_history
+
         return rule_history(self.config, table)
 
 

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from jobforge.pipeline import query, reads
 from jobforge.pipeline.config import Layer, PipelineConfig
-from jobforge.pipeline.maintenance.clean import CleanPlan, clean, plan_clean
-from jobforge.pipeline.maintenance.compact import compact
-from jobforge.pipeline.maintenance.diff import TableDiff, diff
-from jobforge.pipeline.maintenance.erase import erase
-from jobforge.pipeline.maintenance.rollback import rollback
-from jobforge.pipeline.maintenance.source_records import SourceRecord
 from jobforge.pipeline.models import LayerTransitionLog
-from jobforge.pipeline.profile import ColumnProfile, profile
-from jobforge.pipeline.reads import TableVersion
-from jobforge.pipeline.schemas import SchemaVersion
 from jobforge.pipeline.transition import Clock
+
+if TYPE_CHECKING:
+    from jobforge.pipeline.maintenance.clean import CleanPlan
+    from jobforge.pipeline.maintenance.diff import TableDiff
+    from jobforge.pipeline.maintenance.source_records import SourceRecord
+    from jobforge.pipeline.profile import ColumnProfile
+    from jobforge.pipeline.reads import TableVersion
+    from jobforge.pipeline.schemas import SchemaVersion
+
+# What an operation needs is imported with its first call: a run that moves rows needs none of it.
 
 
 class TableOperations:
@@ -56,6 +57,8 @@ class TableOperations:
             TableDamagedError: A log entry or file is missing or altered.
             InvalidOptionError: Both a version and a time are given, or the time has no zone.
         """
+        from jobforge.pipeline import reads
+
         return reads.read(self.config, table, layer, version, as_of)
 
     def schema_history(self, table: str) -> list[SchemaVersion]:
@@ -71,6 +74,8 @@ class TableOperations:
             TableNotFoundError: There is no such table.
             RecordError: The record is damaged.
         """
+        from jobforge.pipeline import query
+
         return query.schema_versions(self.config, table)
 
     def profile(
@@ -94,6 +99,8 @@ class TableOperations:
             VersionNotFoundError: There is no such version.
             TableDamagedError: A file is missing or altered.
         """
+        from jobforge.pipeline.profile import profile
+
         return profile(self.config, table, layer, version, personal=personal)
 
     def history(self, table: str, layer: Layer | str = Layer.GOLD) -> list[TableVersion]:
@@ -103,6 +110,8 @@ class TableOperations:
             TableNotFoundError: There is no such table, or it never reached the layer.
             TableDamagedError: The log of the table cannot be read.
         """
+        from jobforge.pipeline import reads
+
         return reads.history(self.config, table, layer)
 
     def diff(
@@ -129,6 +138,8 @@ class TableOperations:
             UnknownColumnError: A key column is missing in one of them.
             InvalidOptionError: The key is null, or the same in two rows of one version.
         """
+        from jobforge.pipeline.maintenance.diff import diff
+
         return diff(self.config, table, before, after, layer, key)
 
     def rollback(self, table: str, layer: Layer | str, version: int) -> LayerTransitionLog:
@@ -140,6 +151,8 @@ class TableOperations:
             InvalidOptionError: It holds what the newest version holds.
             PublishConflictError: Somebody published meanwhile.
         """
+        from jobforge.pipeline.maintenance.rollback import rollback
+
         return rollback(self.config, table, layer, version, self._clock)
 
     def compact(self, table: str, layer: Layer | str = Layer.GOLD) -> LayerTransitionLog:
@@ -149,6 +162,8 @@ class TableOperations:
             InvalidOptionError: The table is one file already.
             PublishConflictError: Somebody published meanwhile.
         """
+        from jobforge.pipeline.maintenance.compact import compact
+
         return compact(self.config, table, layer, self._clock)
 
     def plan_clean(
@@ -164,6 +179,8 @@ class TableOperations:
         Raises:
             InvalidOptionError: `keep_versions` is below 1, or `older_than` below zero.
         """
+        from jobforge.pipeline.maintenance.clean import plan_clean
+
         return plan_clean(self.config, keep_versions, older_than, self._clock)
 
     def clean(
@@ -175,6 +192,8 @@ class TableOperations:
             InvalidOptionError: `keep_versions` is below 1, or `older_than` below zero.
             WriteError: A file cannot be removed.
         """
+        from jobforge.pipeline.maintenance.clean import clean
+
         return clean(self.config, keep_versions, older_than, self._clock)
 
     def erase(
@@ -192,4 +211,6 @@ class TableOperations:
             InvalidOptionError: No record or no reason is given.
             PublishConflictError: Somebody published meanwhile; erase again.
         """
+        from jobforge.pipeline.maintenance.erase import erase
+
         return erase(self.config, table, records, why, self._clock)

@@ -25,8 +25,8 @@ class Parting:
         filtered: Rows that a filter left out, with `_step`; None where there is
             no filter.
         tally: One row of counts, to be computed in the same pass.
-        failing: For each rule, the rows that fail it.
-        judged: Every row as it was, with helping columns beside its own; cached.
+        judged: Every row as it was, with a flag for each rule; cached.
+        flags: For each rule, by name, the column that says whether a row fails it.
     """
 
     rules: tuple[Rule, ...]
@@ -34,8 +34,12 @@ class Parting:
     rejects: pl.LazyFrame | None
     filtered: pl.LazyFrame | None
     tally: pl.LazyFrame
-    failing: dict[str, pl.LazyFrame]
     judged: pl.LazyFrame
+    flags: dict[str, str]
+
+    def failing(self, rule: str) -> pl.LazyFrame:
+        """The rows that fail a rule, with the flags."""
+        return self.judged.filter(self.flags[rule])
 
     def without(self, names: Sequence[str]) -> Parting:
         """The same without some helping columns."""
@@ -45,7 +49,6 @@ class Parting:
             kept=self.kept.drop(drop),
             rejects=None if self.rejects is None else self.rejects.drop(drop),
             filtered=None if self.filtered is None else self.filtered.drop(drop),
-            failing={name: rows.drop(drop) for name, rows in self.failing.items()},
         )
 
     def stays(self, tally: pl.DataFrame) -> int:
@@ -91,11 +94,8 @@ def part(frame: pl.LazyFrame, rules: Sequence[Rule]) -> Parting:
             (pl.len() - (leaves.sum() if removing else 0)).cast(pl.Int64).alias("stays"),
             *(pl.col(flag).sum().cast(pl.Int64) for flag in flags),
         ),
-        failing={
-            rule.name: judged.filter(flag).drop(temporary)
-            for rule, flag in zip(rules, flags, strict=True)
-        },
         judged=judged,
+        flags={rule.name: flag for rule, flag in zip(rules, flags, strict=True)},
     )
 
 

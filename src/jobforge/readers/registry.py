@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import cast
 
 from jobforge.errors import InvalidOptionError, UnknownFormatError
@@ -32,6 +31,9 @@ def readers() -> Iterator[Reader]:
     `jobforge.readers`. It cannot take over an ending that is already served.
     """
     yield from map(_built_in, _BUILT_IN)
+    # Only a file that none of those reads pays for looking at every installed package.
+    from importlib.metadata import entry_points
+
     for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name):
         yield cast("Reader", point.load()())
 

@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Self
 
 import polars as pl
-import pyarrow as pa
 
 from jobforge.errors import WriteError
 
@@ -29,6 +28,8 @@ class Spool:
     """
 
     def __init__(self, folder: Path, schema: pl.Schema) -> None:
+        import pyarrow as pa  # a file that is never spooled does without its 25 ms
+
         self._schema = schema
         self._path = folder / f"{uuid.uuid4().hex}.arrow"
         self._rows: list[Sequence[object]] = []

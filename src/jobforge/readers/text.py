@@ -8,35 +8,22 @@ have to be named, and bytes that are not valid are refused with their line.
 
 from __future__ import annotations
 
-import bz2
 import codecs
-import gzip
-import hashlib
-import io
-import lzma
-import struct
 import uuid
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
-
-import zstandard
+from typing import IO
 
 from jobforge.errors import (
-    AmbiguousSourceError,
     EmptySourceError,
     InvalidOptionError,
     MalformedSourceError,
-    UnsupportedValueError,
     WriteError,
 )
 from jobforge.readers.base import ReadContext, SourceNote
-from jobforge.storage.source import BLOCK_BYTES, SourceFile
+from jobforge.storage.source import SourceFile
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstandard", ".bz2": "bzip2", ".zip": "zip"}
 _MAGIC = {
@@ -45,20 +32,6 @@ _MAGIC = {
     "bzip2": b"BZh",
     "zip": b"PK",
 }
-# What unpacking libraries raise for damaged data.
-_DAMAGE = (
-    EOFError,
-    OSError,
-    ValueError,
-    OverflowError,
-    RuntimeError,
-    NotImplementedError,
-    struct.error,
-    zlib.error,
-    lzma.LZMAError,
-    zipfile.BadZipFile,
-    zstandard.ZstdError,
-)
 # Bytes that no text begins with.
 _UNNAMED = (_MAGIC["gzip"], _MAGIC["zstandard"], b"PK\x03\x04")
 # The longer mark first: that of UTF-16 is the beginning of that of UTF-32.
@@ -177,13 +150,16 @@ def _copied(
     source: SourceFile, codec: str | None, compression: str | None, context: ReadContext
 ) -> PlainText:
     """Unpack and transcode into a temporary file, hashing what is read."""
+    # Plain UTF-8, the most of what comes, does without the libraries that unpack.
+    from jobforge.readers.unpack import Hashing, blocks_of, unpacked
+
     context.scratch.mkdir(parents=True, exist_ok=True)
     target = context.scratch / f"{uuid.uuid4().hex}.txt"
     notes = [SourceNote("compression", compression)] if compression else []
     with source.path.open("rb") as raw:
-        hashed = _Hashing(raw, source.size, context)
-        with _unpacked(hashed, source, compression) as (stream, inner):
-            blocks = _blocks(stream, source)
+        hashed = Hashing(raw, source.size, context)
+        with unpacked(hashed, source, compression) as (stream, member):
+            blocks = blocks_of(stream, source)
             first = next(blocks, b"")
             while 0 < len(first) < len(_MARKS[0][0]) and (more := next(blocks, b"")):
                 first += more  # a first stream may be shorter than a byte order mark
@@ -205,6 +181,7 @@ def _copied(
                 ) from error
         hashed.finish()
     source.hashed(hashed.hexdigest())
+    inner = member or plain_name(source.name)
     return PlainText(target, 0, tuple(notes), inner)
 
 
@@ -235,146 +212,4 @@ def _transcode(
             f"bytes that are not {encoding}: {error}",
             hint="name the right encoding: encoding='...'",
             line=lines,
-        ) from error
-
-
-class _Hashing(io.RawIOBase):
-    """A file that is hashed as it is read; `finish` reads what was left over."""
-
-    def __init__(self, raw: IO[bytes], size: int, context: ReadContext) -> None:
-        super().__init__()
-        self._raw, self._size, self._context = raw, size, context
-        self._digest = hashlib.sha256()
-        self._hashed = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._raw.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._raw.tell()
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override] # any buffer
-        at = self._raw.tell()
-        data = self._raw.read(len(buffer))
-        # Only bytes that follow what is hashed already count; `finish` does the rest.
-        if at == self._hashed:
-            self._digest.update(data)
-            self._hashed += len(data)
-            self._context.progress("unpacking", self._hashed, self._size)
-        buffer[: len(data)] = data
-        return len(data)
-
-    def finish(self) -> None:
-        """Hash the bytes that nobody asked for."""
-        self._raw.seek(self._hashed)
-        while block := self._raw.read(BLOCK_BYTES):
-            self._digest.update(block)
-
-    def hexdigest(self) -> str:
-        """The SHA-256 of the whole file."""
-        return self._digest.hexdigest()
-
-
-@contextmanager
-def _unpacked(
-    raw: _Hashing, source: SourceFile, compression: str | None
-) -> Iterator[tuple[IO[bytes], str]]:
-    name = plain_name(source.name)
-    buffered = io.BufferedReader(raw, BLOCK_BYTES)
-    if compression is None:
-        yield buffered, source.name
-    elif compression == "gzip":
-        yield gzip.GzipFile(fileobj=buffered), name  # type: ignore[misc] # it reads like an IO
-    elif compression == "bzip2":
-        yield _Blockwise(buffered, bz2.BZ2Decompressor), name  # type: ignore[misc] # reads like an IO
-    elif compression == "zstandard":
-        yield _Blockwise(buffered, _zstandard), name  # type: ignore[misc] # reads like an IO
-    else:
-        with _member(buffered, source) as (stream, inner):
-            yield stream, inner
-
-
-def _zstandard() -> Any:  # noqa: ANN401 - a decoder that behaves like that of bz2
-    return zstandard.ZstdDecompressor().decompressobj()
-
-
-class _Blockwise(io.RawIOBase):
-    """Packed streams one after the other; one that is cut off, or anything else, is an error."""
-
-    def __init__(self, raw: IO[bytes], make: Callable[[], Any]) -> None:
-        super().__init__()
-        self._raw, self._make = raw, make
-        self._decoder = make()
-        self._begun = False
-        self._left = b""
-
-    def read(self, size: int = -1) -> bytes:
-        del size
-        while True:
-            data = self._left or self._raw.read(BLOCK_BYTES // 8)
-            self._left = b""
-            if not data:
-                if self._begun:
-                    raise EOFError("it ends too early")
-                return b""
-            if self._decoder.eof:
-                self._decoder = self._make()
-            self._begun = True
-            out: bytes = self._decoder.decompress(data)
-            if self._decoder.eof:
-                self._begun = False
-                self._left = self._decoder.unused_data
-            if out:
-                return out
-
-
-@contextmanager
-def _member(raw: IO[bytes], source: SourceFile) -> Iterator[tuple[IO[bytes], str]]:
-    """The one member of a zip archive."""
-    try:
-        archive = zipfile.ZipFile(raw)
-    except _DAMAGE as error:
-        raise MalformedSourceError(
-            f"{source.name} is no zip archive: {error}", hint="get the file again"
-        ) from error
-    with archive:
-        files = [e for e in archive.infolist() if not e.filename.endswith("/")]
-        if len(files) != 1:
-            raise AmbiguousSourceError(
-                f"the archive {source.name} holds {len(files)} files, and one is needed",
-                hint="unpack it and name the file: "
-                + ", ".join(entry.filename for entry in files[:5]),
-            )
-        if files[0].flag_bits & 1:
-            raise UnsupportedValueError(
-                f"the archive {source.name} is encrypted", hint="unpack it first"
-            )
-        try:
-            stream = archive.open(files[0])
-        except _DAMAGE as error:
-            raise MalformedSourceError(
-                f"the archive {source.name} cannot be unpacked: {error}",
-                hint="get the file again, or unpack it first",
-            ) from error
-        with stream:
-            yield stream, Path(files[0].filename).name
-
-
-def _blocks(stream: IO[bytes], source: SourceFile) -> Iterator[bytes]:
-    """Blocks of a stream; damage of the packing is an error of ours."""
-    done = 0
-    try:
-        while block := stream.read(BLOCK_BYTES):
-            done += len(block)
-            yield block
-    except _DAMAGE as error:
-        raise MalformedSourceError(
-            f"the packed data of {source.name} is damaged after {done} bytes of text: {error}",
-            hint="get the file again: it may be cut off",
         ) from error

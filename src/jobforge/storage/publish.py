@@ -44,6 +44,8 @@ def make_folder(folder: Path) -> None:
     missing = []
     probe = folder
     try:
+        if folder.is_dir():
+            return
         while not probe.exists() and probe != probe.parent:
             missing.append(probe)
             probe = probe.parent

@@ -1,1 +1,1 @@
-"""The commands, one file each; `jobforge.cli.main` registers them."""
+"""The commands, one file each; `jobforge.cli.app` registers them."""

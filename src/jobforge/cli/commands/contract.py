@@ -19,6 +19,7 @@ contract = typer.Typer(
     name="contract",
     help="Contracts: infer, check, diff, export, versions.",
     no_args_is_help=True,
+    add_completion=False,
 )
 
 

@@ -14,6 +14,7 @@ quarantine = typer.Typer(
     name="quarantine",
     help="Rejected rows: list, show, export, replay, waive.",
     no_args_is_help=True,
+    add_completion=False,
 )
 
 LayerOption = Annotated[

@@ -22,11 +22,11 @@ from jobforge.pipeline.layers.stages import Seen, Stage
 from jobforge.pipeline.models import Note
 from jobforge.pipeline.provenance import (
     BATCH_ID,
-    INGESTED_AT,
     LAYER,
     PROVENANCE_DTYPES,
     SOURCE_FILE,
     SOURCE_ROW,
+    instant,
 )
 from jobforge.pipeline.steps import Place, Step, apply_step, located, step_error
 from jobforge.pipeline.unchanged import unchanged
@@ -120,7 +120,7 @@ class Guard:
             columns(name for name in names if name not in PROVENANCE_DTYPES),
             *([pl.col(SOURCE_ROW)] if identified else []),
             source,
-            pl.lit(self.at, dtype=PROVENANCE_DTYPES[INGESTED_AT]).alias(INGESTED_AT),
+            instant(self.at),
             pl.lit(self.opened.footer.batch_id, dtype=pl.String).alias(BATCH_ID),
             pl.lit(self.place.layer.value, dtype=pl.String).alias(LAYER),
         )
@@ -352,7 +352,7 @@ class Guard:
             file,
             pl.lit(self._constants[BATCH_ID], dtype=pl.String).alias(BATCH_ID),
             pl.col(SOURCE_ROW).cast(PROVENANCE_DTYPES[SOURCE_ROW]),
-            pl.lit(self.at, dtype=PROVENANCE_DTYPES[INGESTED_AT]).alias(INGESTED_AT),
+            instant(self.at),
             pl.lit(self.place.layer.value, dtype=pl.String).alias(LAYER),
         )
 

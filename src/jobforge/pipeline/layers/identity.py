@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from jobforge.pipeline.provenance import PROVENANCE_DTYPES, SOURCE_ROW
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 class Counts(NamedTuple):
@@ -74,6 +76,8 @@ class Records:
 
     def _marked(self, frame: pl.LazyFrame) -> Counts | None:
         """By a mark for each record number; None where a number is beyond those of the input."""
+        import numpy as np  # most runs prove their rows by the plan, and numpy costs 50 ms
+
         known = self._marks
         marks = np.zeros(known.size, np.bool_)
         rows = 0
@@ -87,6 +91,8 @@ class Records:
 
     @cached_property
     def _marks(self) -> npt.NDArray[np.bool_]:
+        import numpy as np
+
         last = self._known.select(pl.col(SOURCE_ROW).max()).collect(engine="streaming").item()
         marks = np.zeros((last or 0) + 1, np.bool_)
         for batch in _numbers(self._known):

@@ -201,8 +201,8 @@ def _stopped(
 def _records(guard: Guard, stages: Sequence[Stage], rule: str) -> str:
     """The first source records that fail a rule, for its error."""
     for stage in stages:
-        if stage.parting is not None and rule in stage.parting.failing and stage.identified:
-            rows = stage.parting.failing[rule].select(guard.key)
+        if stage.parting is not None and rule in stage.parting.flags and stage.identified:
+            rows = stage.parting.failing(rule).select(guard.key)
             head = rows.head(_SHOWN + 1).collect(engine="streaming").rows()
             shown = [" of ".join(map(str, reversed(row))) for row in head[:_SHOWN]]
             more = ", ..." if len(head) > _SHOWN else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import polars as pl
@@ -22,7 +22,7 @@ from jobforge.readers.base import (
 from jobforge.readers.csv.head import Head, read_head
 from jobforge.readers.csv.options import CsvOptions
 from jobforge.readers.csv.records import Record, read_records
-from jobforge.readers.csv.structure import Structure, inspect
+from jobforge.readers.csv.structure import SMALL, Structure, by_records
 from jobforge.readers.encodings import suggestion
 from jobforge.readers.spool import Spool
 from jobforge.readers.text import COMPRESSIONS, PlainText, as_utf8
@@ -87,20 +87,26 @@ class _Attempt:
         Args:
             go_on: Raises where nobody waits for it any more.
         """
-        source, dialect = self.source, self.head.dialect
+        source, text, head = self.source, self.text, self.head
+        dialect = replace(head.dialect, comment=None)
+        start, columns = head.start, len(head.columns)
 
         def report(done: int) -> None:
             go_on()
             self.context.progress(f"checking {source.name}", done, source.size)
 
-        return inspect(
-            self.text.path,
-            len(self.head.columns),
-            dialect.delimiter,
-            dialect.quote,
-            max_record=dialect.max_record,
-            start=self.head.start,
-            data_start=self.head.data_start,
+        if (size := text.path.stat().st_size) <= SMALL:
+            found = by_records(text.path, columns, dialect, start=start, data_start=head.data_start)
+            report(size)
+            return found
+        from jobforge.readers.csv.scan import by_blocks  # numpy takes longer than a small file
+
+        return by_blocks(
+            text.path,
+            columns,
+            dialect,
+            start=start,
+            data_start=head.data_start,
             report=report,
         )
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 # Bytes that are no UTF-8 come as lone surrogates (PEP 383), which UTF-8 text cannot hold.
 _UNDECODED = re.compile("[\udc80-\udcff]")
@@ -119,11 +119,16 @@ def read_records(path: Path, bom: int, dialect: Dialect, skip_lines: int) -> Ite
     """
     with path.open("rb") as raw:
         raw.seek(bom)
-        with io.TextIOWrapper(raw, "utf-8", errors="surrogateescape", newline="") as file:
-            lines = _Lines(file, dialect.max_record)
-            for _ in range(skip_lines):
-                lines.skip_rest(lines.next())
-            yield from _records(lines, dialect)
+        yield from records_in(raw, dialect, skip_lines)
+
+
+def records_in(raw: BinaryIO, dialect: Dialect, skip_lines: int = 0) -> Iterator[Record]:
+    """Every record of UTF-8 bytes from where they stand; see `read_records`."""
+    with io.TextIOWrapper(raw, "utf-8", errors="surrogateescape", newline="") as file:
+        lines = _Lines(file, dialect.max_record)
+        for _ in range(skip_lines):
+            lines.skip_rest(lines.next())
+        yield from _records(lines, dialect)
 
 
 def _records(lines: _Lines, dialect: Dialect) -> Iterator[Record]:

@@ -1,4 +1,4 @@
-"""One pass over the bytes of delimited text: is its structure regular, and what is its hash?
+"""What the bytes of delimited text are like: is their structure regular, and what is their hash?
 
 Where it is regular, Polars' own parser is known to give exactly the cells of
 a strict reader, at full speed; where it is not, the records are read one by
@@ -6,34 +6,25 @@ one. Nothing here has to find the place of a fault: the exact reader does.
 
 Regular means: valid UTF-8 without NUL, every record with the same number of
 fields, records ended by LF or CRLF, no blank line, and every quote where RFC
-4180 has it: around a whole field, doubled inside. Quotes alternate between
-opening and closing (a doubled quote is a closing one and an opening one), so it
-is enough to look at the byte before each opening and after each closing quote.
+4180 has it: around a whole field, doubled inside.
 """
 
 from __future__ import annotations
 
 import codecs
 import hashlib
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
-import numpy as np
-import numpy.typing as npt
+from jobforge.readers.csv.records import Dialect, records_in
 
-LF, CR = 0x0A, 0x0D
-_BLOCK = 3 << 17  # fits the second-level cache of common processors together with its masks
-_RECORD_LIMIT = 1 << 30  # bytes; Polars holds a record in memory and no cell of 4 GiB
+SMALL = 1 << 16
+"""Bytes up to which the records are looked at sooner than numpy is imported."""
+
 _MARK = codecs.BOM_UTF8
 # Polars tells zlib data by its first bytes, and these are plain ASCII.
 _ZLIB_LOOKALIKES = (b"x\x01", b"x^")
-
-Bytes = npt.NDArray[np.uint8]
-Report = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -59,225 +50,64 @@ class Structure:
     """Blank lines at the end of the file, which are no records."""
 
 
-def inspect(
-    path: Path,
-    columns: int,
-    delimiter: str,
-    quote: str | None,
-    *,
-    max_record: int,
-    start: int,
-    data_start: int,
-    report: Report,
-    block: int = _BLOCK,
+def by_records(
+    path: Path, columns: int, dialect: Dialect, *, start: int, data_start: int
 ) -> Structure:
-    """Read a file once, hashing it in a second thread.
+    """Look at a small file as the exact reader does; `scan.by_blocks` says the same of any file.
 
     Args:
         path: UTF-8 text, possibly with a byte order mark.
         columns: Fields that every record has to have.
-        delimiter: One ASCII character.
-        quote: One ASCII character, or None where quotes mean nothing.
-        max_record: Bytes that a record may have to be regular.
+        dialect: How fields are written; a record may have as many bytes as characters.
         start: Bytes before the first record that is looked at, the header's.
         data_start: Bytes before the first data record.
-        report: Told how many bytes are done.
-        block: Bytes to look at in one go.
     """
-    scan = _Scan(columns, ord(delimiter), -1 if quote is None else ord(quote), max_record)
-    digest = hashlib.sha256()
-    done = 0
-    with path.open("rb", buffering=0) as file, ThreadPoolExecutor(1) as helper:
-        pending = None
-        # The byte before the block decides on an opening quote; the last byte is
-        # held back until the byte after it is known.
-        tail = bytes([LF])
-        lead = file.read(start)
-        # Polars drops a byte order mark at the start of the data too.
-        blank = _blank_end(file, path.stat().st_size) if columns > 1 else b""
-        end = path.stat().st_size - len(blank)
-        again = os.pread(file.fileno(), len(_MARK), data_start) == _MARK and data_start > 0
-        scan.regular = not again and not os.pread(file.fileno(), 2, 0).startswith(_ZLIB_LOOKALIKES)
-        digest.update(lead)
-        done += len(lead)
-        while data := file.read(block):
-            if pending is not None:
-                pending.result()
-            pending = helper.submit(digest.update, data)
-            part = data[: max(end - done, 0)]
-            if scan.regular and part:
-                window = tail + part
-                scan.feed(window)
-                tail = window[-2:]
-            done += len(data)
-            report(done)
-        if pending is not None:
-            pending.result()
-    if scan.regular:
-        scan.finish(tail)
+    data = path.read_bytes()
+    blank = blank_end(data, columns)
+    regular = readable(data, data[data_start:] if data_start else b"")
+    records = crlf = 0
+    quoted = newlines = False
+    for record in records_in(io.BytesIO(data[start : len(data) - len(blank)]), dialect):
+        raw = record.raw
+        records += 1
+        crlf += raw.endswith("\r\n")
+        quoted |= dialect.quote is not None and dialect.quote in raw
+        newlines |= "\n" in raw.rstrip("\r\n")
+        regular &= record.kind == "data" and not record.fault and not raw.endswith("\r")
+        regular &= len(record.fields) == columns and len(raw.encode()) <= dialect.max_record
+        if not regular:
+            break
     return Structure(
-        scan.regular,
-        scan.records,
-        digest.hexdigest(),
-        scan.crlf,
-        scan.quoted,
-        scan.quoted_newlines,
+        regular,
+        records,
+        hashlib.sha256(data).hexdigest(),
+        crlf,
+        quoted,
+        newlines,
         blank.count(b"\n"),
     )
 
 
-def _blank_end(file: BinaryIO, size: int) -> bytes:
-    """Line ends at the end of a file beyond that of the last record; at most a block of them."""
-    tail = os.pread(file.fileno(), _BLOCK, max(size - _BLOCK, 0))
-    kept = tail.rstrip(b"\r\n")
+def readable(first: bytes, data: bytes) -> bool:
+    """Whether Polars takes the beginning of a file, and that of its data, for what they are.
+
+    Args:
+        first: The first bytes of the file.
+        data: The first bytes of the data records, where others stand before them.
+    """
+    # Polars drops a byte order mark at the start of the data too.
+    return not data.startswith(_MARK) and not first.startswith(_ZLIB_LOOKALIKES)
+
+
+def blank_end(tail: bytes, columns: int) -> bytes:
+    """Line ends at the end of a file beyond that of the last record.
+
+    Args:
+        tail: The last bytes of the file.
+        columns: Of its records; where it has one, a blank line may be a record.
+    """
+    kept = tail.rstrip(b"\r\n") if columns > 1 else b""
     ends = tail[len(kept) :]
     first = 2 if ends.startswith(b"\r\n") else 1
-    return (
-        ends[first:] if kept and ends[first:].replace(b"\r\n", b"\n").strip(b"\n") == b"" else b""
-    )
-
-
-class _Scan:
-    """What crosses the borders of blocks, and the work on one block."""
-
-    def __init__(self, columns: int, delimiter: int, quote: int, max_record: int) -> None:
-        self.columns, self.delimiter, self.quote = columns, delimiter, quote
-        self.max_record = min(max_record, _RECORD_LIMIT)
-        self.regular = True
-        self.records = self.crlf = 0
-        self.quoted = self.quoted_newlines = False
-        self._fields = 0  # delimiters seen of the record that is open
-        self._inside = False  # within quotes
-        self._decoder = codecs.getincrementaldecoder("utf-8")("strict")
-        self._pending = False  # an unfinished UTF-8 sequence
-        self._since_end = 0  # bytes since the last record end
-
-    def feed(self, raw: bytes) -> None:
-        """Look at `raw` without its first byte (already seen) and last (not yet).
-
-        What is rare is looked for with `bytes.find`, which is many times
-        cheaper than a comparison of every byte in numpy.
-        """
-        window = np.frombuffer(raw, np.uint8)
-        core = window[1:-1]
-        if not core.size:
-            return
-        last = len(raw) - 1
-        if not self._text(raw, last):
-            self.regular = False
-            return
-        quoted = self._inside or (self.quote >= 0 and raw.find(self.quote, 1, last) >= 0)
-        marks = core == LF
-        marks |= core == self.delimiter
-        if quoted:
-            marks |= core == self.quote
-        at = np.flatnonzero(marks)
-        kinds = core.take(at)
-        was_inside = self._inside
-        if quoted:
-            at, kinds = self._outside(window, at, kinds)
-        self._fields_fit(window, at, kinds)
-        if self.regular and raw.find(CR) >= 0:
-            self._carriage_returns(window, at, kinds, may_hide=was_inside or quoted)
-
-    def finish(self, tail: bytes) -> None:
-        """Judge the end of the file: the byte held back, and an open record."""
-        # A closing quote may stand before a delimiter, so that one is put behind the end.
-        self.feed(tail + bytes([self.delimiter]))
-        if self._inside or self._pending or tail[-1] == CR:
-            self.regular = False
-        if self._since_end:
-            self.regular &= self._fields + 1 == self.columns
-            self.regular &= self._since_end <= self.max_record
-            self.records += 1
-
-    def _text(self, raw: bytes, last: int) -> bool:
-        """Whether the bytes are UTF-8 without NUL."""
-        if raw.find(0, 1, last) >= 0:
-            return False
-        if self._pending or not raw.isascii():
-            try:
-                self._decoder.decode(raw[1:last])
-            except UnicodeDecodeError:
-                return False
-            self._pending = bool(self._decoder.getstate()[0])
-        return True
-
-    def _outside(
-        self, window: Bytes, at: npt.NDArray[np.intp], kinds: Bytes
-    ) -> tuple[npt.NDArray[np.intp], Bytes]:
-        """Judge the quotes; keep the separators outside of them."""
-        is_quote = kinds == self.quote
-        places = at.take(np.flatnonzero(is_quote))
-        self.quoted |= bool(places.size)
-        first_closes = int(self._inside)
-        opening, closing = places[first_closes::2], places[1 - first_closes :: 2]
-        before = window.take(opening)
-        after = window.take(closing + 2)
-        self.regular &= bool(
-            ((before == self.delimiter) | (before == LF) | (before == self.quote)).all()
-        ) and bool(
-            (
-                (after == self.delimiter) | (after == LF) | (after == CR) | (after == self.quote)
-            ).all()
-        )
-        parity = np.cumsum(is_quote, dtype=np.int32)
-        parity += first_closes
-        within = (parity & 1).astype(np.bool_)
-        self.quoted_newlines |= bool((within & (kinds == LF)).any())
-        self._inside = bool((places.size + first_closes) % 2)
-        keep = np.flatnonzero(~(is_quote | within))
-        return at.take(keep), kinds.take(keep)
-
-    def _fields_fit(self, window: Bytes, at: npt.NDArray[np.intp], kinds: Bytes) -> None:
-        """Every `columns`-th separator, and no other, is a record end."""
-        size = window.size - 2
-        is_end = kinds == LF
-        ends = int(np.count_nonzero(is_end))
-        due = is_end[self.columns - 1 - self._fields :: self.columns]
-        self.regular &= self._fields < self.columns and due.size == ends and bool(due.all())
-        if not ends:
-            self._fields += at.size
-            self._since_end += size
-            self.regular &= self._since_end <= self.max_record
-            return
-        ends_at = at.take(np.flatnonzero(is_end))
-        self._records_fit(ends_at, size)
-        if self.columns == 1:
-            # A blank line has the one field that it needs; it is not a regular record.
-            lengths = np.diff(at, prepend=-1 - self._since_end) - 1
-            only_cr = (lengths == 1) & (window[at] == CR)
-            self.regular &= not bool(((lengths == 0) | only_cr).any())
-        last = int(ends_at[-1])
-        self._fields = int(at.size - 1 - np.searchsorted(at, last))
-        self._since_end = size - 1 - last
-        self.records += ends
-
-    def _records_fit(self, ends: npt.NDArray[np.intp], size: int) -> None:
-        """No record is longer than the limit; within a block few limits can be passed."""
-        longest = int(ends[0]) + self._since_end + 1
-        if self.max_record < size and ends.size > 1:
-            longest = max(longest, int(np.diff(ends).max()))
-        self.regular &= longest <= self.max_record
-
-    def _carriage_returns(
-        self, window: Bytes, at: npt.NDArray[np.intp], kinds: Bytes, *, may_hide: bool
-    ) -> None:
-        """Outside quotes a CR stands before the LF of a record end, and nowhere else."""
-        core = window[1:-1]
-        returns = np.flatnonzero(core == CR)
-        ends = at[kinds == LF]
-        self.crlf += int(np.count_nonzero(window[ends] == CR))
-        if not returns.size:
-            return
-        lonely = returns[window[returns + 2] != LF]
-        if lonely.size and not may_hide:
-            self.regular = False
-        elif lonely.size:
-            self.regular &= self._all_within(window, lonely)
-
-    def _all_within(self, window: Bytes, places: npt.NDArray[np.intp]) -> bool:
-        """Whether places of this block lie in quotes; the block's end state is known."""
-        quotes = np.flatnonzero(window[1:-1] == self.quote)
-        after = quotes.size - np.searchsorted(quotes, places)
-        return bool(((after % 2 == 1) ^ self._inside).all())
+    blank = ends[first:]
+    return blank if kept and blank.replace(b"\r\n", b"\n").strip(b"\n") == b"" else b""

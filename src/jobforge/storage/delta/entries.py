@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +13,7 @@ import polars as pl
 from deltalake import CommitProperties, DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
 
+from jobforge._version import __version__
 from jobforge.errors import JobforgeError, TableDamagedError, WriteError
 from jobforge.storage.delta.log import KEY
 from jobforge.storage.delta.types import log_schema
@@ -19,6 +21,20 @@ from jobforge.storage.publish import SPACE
 from jobforge.storage.store import Change, DataFile
 
 Result = TypeVar("Result")
+
+_FOREVER = "interval 36500 days"
+_PROPERTIES = {
+    # Without these, time travel ends after thirty days.
+    "delta.enableExpiredLogCleanup": "false",
+    "delta.logRetentionDuration": _FOREVER,
+    "delta.deletedFileRetentionDuration": _FOREVER,
+    # An open reads at most this many entries after the last checkpoint.
+    "delta.checkpointInterval": "25",
+}
+# A table that begins with a column of this type gets the protocol (reader 3, writer 7)
+# that no later type of a column has to raise; raising it later can make a table unreadable.
+_FIRST = {"name": "_", "type": "timestamp_ntz", "nullable": True, "metadata": {}}
+_FEATURES = ["timestampNtz"]
 
 
 def asked(question: Callable[[], Result], folder: Path) -> Result:
@@ -43,6 +59,38 @@ def asked(question: Callable[[], Result], folder: Path) -> Result:
         ) from error
 
 
+def first_entry() -> bytes:
+    """Entry 0 of a new table, which has no rows: as `deltalake` would make it, in no time.
+
+    See "Actions" in https://github.com/delta-io/delta/blob/master/PROTOCOL.md.
+    """
+    moment = int(time.time() * 1000)
+    protocol = {
+        "minReaderVersion": 3,
+        "minWriterVersion": 7,
+        "readerFeatures": _FEATURES,
+        "writerFeatures": _FEATURES,
+    }
+    metadata: dict[str, object] = {
+        "id": str(uuid.uuid4()),
+        "name": None,
+        "description": None,
+        "format": {"provider": "parquet", "options": {}},
+        "schemaString": json.dumps({"type": "struct", "fields": [_FIRST]}),
+        "partitionColumns": [],
+        "createdTime": moment,
+        "configuration": _PROPERTIES,
+    }
+    about = {
+        "timestamp": moment,
+        "operation": "CREATE TABLE",
+        "operationParameters": {},
+        "engineInfo": f"jobforge:{__version__}",
+    }
+    actions = ({"commitInfo": about}, {"protocol": protocol}, {"metaData": metadata})
+    return "".join(json.dumps(action) + "\n" for action in actions).encode()
+
+
 def read_files(place: Path, number: int) -> tuple[DataFile, ...]:
     """The files of a version, in the order in which their rows stand.
 
@@ -59,12 +107,11 @@ def _added(table: DeltaTable) -> dict[str, DataFile]:
     return {row[0]: DataFile(row[0], row[1] or 0, row[2], row[3]) for row in wanted.iter_rows()}
 
 
-def _actions(table: DeltaTable, change: Change) -> list[AddAction | RemoveAction]:
+def _actions(current: dict[str, DataFile], change: Change) -> list[AddAction | RemoveAction]:
     """What has to be added and removed, so that a table has exactly the files of a change.
 
     A file that stays is in neither: an entry may not add and remove one path.
     """
-    current = _added(table)
     wanted = {file.name: file for file in change.files}
     moment = int(time.time() * 1000)
     newest = max([moment, *(file.order + 1 for file in [*current.values(), *wanted.values()])])
@@ -88,7 +135,8 @@ def commit_to(table: DeltaTable, change: Change) -> None:
     Raises:
         WriteError: The entry would take files away that are to stay.
     """
-    actions = _actions(table, change)
+    current = _added(table)
+    actions = _actions(current, change)
     schema, left_out = log_schema(change.schema)
     commit = change.commit.model_copy(
         update={
@@ -101,7 +149,7 @@ def commit_to(table: DeltaTable, change: Change) -> None:
     # Other columns can only come with an overwrite, which removes every file by itself.
     mode = "append" if table.schema() == schema else "overwrite"
     if mode == "overwrite":
-        if any(file.name in _added(table) for file in change.files):
+        if any(file.name in current for file in change.files):
             raise WriteError(
                 "the version would have other columns than files that stay in it",
                 hint="let the batch become the table: load='replace'",

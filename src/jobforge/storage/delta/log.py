@@ -39,8 +39,7 @@ def entry_numbers(folder: Path) -> list[int]:
     later one; so a gap is looked at again before it counts.
     """
     numbers: list[int] = []
-    for pause in (0.0, 0.001, 0.01, 0.1):
-        time.sleep(pause)
+    for pause in (0.001, 0.01, 0.1, 0.0):
         try:
             names = [path.name for path in (folder / LOG).iterdir()]
         except FileNotFoundError:
@@ -53,6 +52,7 @@ def entry_numbers(folder: Path) -> list[int]:
         numbers = sorted(int(found[1]) for name in names if (found := _ENTRY.fullmatch(name)))
         if len(numbers) == (numbers[-1] + 1 if numbers else 0):
             break
+        time.sleep(pause)
     return numbers
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from deltalake import DeltaTable, Schema
+from deltalake import DeltaTable
 
 from jobforge.errors import (
     PublishConflictError,
@@ -22,9 +22,8 @@ from jobforge.errors import (
     TableDamagedError,
     VersionNotFoundError,
 )
-from jobforge.storage.delta.entries import asked, commit_to, read_files
+from jobforge.storage.delta.entries import asked, commit_to, first_entry, read_files
 from jobforge.storage.delta.log import (
-    LOG,
     commit_of,
     entry_numbers,
     entry_path,
@@ -39,20 +38,6 @@ from jobforge.storage.store import Change, Commit, DataFile, Version
 from jobforge.storage.sync import file_lock
 
 _TRIES = 3
-_FOREVER = "interval 36500 days"
-_PROPERTIES = {
-    # Without these, time travel ends after thirty days.
-    "delta.enableExpiredLogCleanup": "false",
-    "delta.logRetentionDuration": _FOREVER,
-    "delta.deletedFileRetentionDuration": _FOREVER,
-    # An open reads at most this many entries after the last checkpoint.
-    "delta.checkpointInterval": "25",
-}
-# A table that begins with a column of this type gets the protocol (reader 3, writer 7)
-# that no later type of a column has to raise; raising it later can make a table unreadable.
-_FIRST = Schema.from_json(
-    '{"type":"struct","fields":[{"name":"_","type":"timestamp_ntz","nullable":true,"metadata":{}}]}'
-)
 
 
 class DeltaStore:
@@ -159,7 +144,8 @@ class DeltaStore:
         """
         self.latest()
         if not entry_numbers(self.folder):
-            self._create()
+            with suppress(PublishConflictError):  # another process was quicker
+                publish_bytes(entry_path(self.folder, 0), first_entry(), replace=False)
         number = (after or 0) + 1
         with view(self.folder, self._scratch) as place:
             table = asked(lambda: DeltaTable(str(place)), self.folder)
@@ -290,18 +276,6 @@ class DeltaStore:
             hint=f"restore it from a backup; {opens}",
             **{**error.place, **({"opens": good} if good else {})},
         )
-
-    def _create(self) -> None:
-        """Publish version 0, which has no rows; another process may be quicker."""
-        with view(self.folder, self._scratch) as place:
-            if any((place / LOG).iterdir()):
-                return
-            asked(
-                lambda: DeltaTable.create(str(place), _FIRST, configuration=dict(_PROPERTIES)),
-                self.folder,
-            )
-            with suppress(PublishConflictError):
-                self._take_over(place, 0)
 
     def _take_over(self, place: Path, number: int) -> None:
         """Publish the entry that was written to a view, then what helps to read it."""
