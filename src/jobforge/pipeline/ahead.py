@@ -11,11 +11,13 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
+from jobforge.errors import JobforgeError
 from jobforge.pipeline import recovery
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.footer import FooterSource, LayerFile, restate
@@ -23,8 +25,11 @@ from jobforge.pipeline.passes import Part
 from jobforge.pipeline.splicing import Splice, kept_columns
 from jobforge.pipeline.transition import Begun, Clock
 from jobforge.pipeline.work import Work, Written
+from jobforge.readers.base import Background
 from jobforge.storage.debris import mark, scratch_path
 from jobforge.storage.publish import make_folder
+from jobforge.storage.source import hash_file
+from jobforge.storage.sync import sync_file
 
 Plan = Callable[[LayerFile, Begun], Work]
 
@@ -45,6 +50,8 @@ class Ahead:
         self._part: Part | None = None
         self._written: Written | None = None
         self._input = Path()
+        self._background = Background()
+        self._joined: Future[Written | None] | None = None
         self.begun: Begun | None = None
         """Its transition, as far as it has begun; None where nothing is computed ahead."""
 
@@ -100,6 +107,22 @@ class Ahead:
             restate(path, part.work.footer, footer)
         self._part = replace(part, work=replace(part.work, footer=footer))
 
+    def settle(self, base: Path) -> None:
+        """Begin to put its file together, while its input becomes visible.
+
+        Args:
+            base: Where its input stands now, complete; it may be moved after this.
+        """
+        part, written = self._part, self._written
+        if part is None or written is None or not part.kept:
+            return
+        held = part.target.with_name("base.parquet")
+        try:
+            held.hardlink_to(base)
+        except OSError:
+            return  # a file system without links: it is put together when it is taken
+        self._joined = self._background.start(lambda _: _whole(part, written, held))
+
     def take(self, work: Work) -> Written | None:
         """What was computed, if it is what a layer wants; whoever takes it publishes it.
 
@@ -107,32 +130,20 @@ class Ahead:
             work: What the layer wants of the input, now that it is written.
         """
         part, written = self._part, self._written
+        joined, self._joined = self._joined, None
         self._part = self._written = None
         if part is None or written is None or not _same(part.work, work):
             return None
-        return self._whole(part, written) if part.kept else written
-
-    def _whole(self, part: Part, written: Written) -> Written | None:
-        """The file with the columns that it has of its input.
-
-        None where they do not fit together, or where anything fails: then the
-        layer is computed in a pass of its own, which says what is wrong.
-        """
-        whole = part.target.with_name("whole.parquet")
-        halves = Splice(part.target, self._input, part.kept, part.target.parent)
-        schema = part.work.frame.collect_schema()
-        try:
-            if not halves.into(whole, schema, part.work.footer.metadata()):
-                return None
-        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
-            return None
-        part.target.unlink()
-        return replace(written, target=whole)
+        if not part.kept:
+            return written
+        return joined.result() if joined is not None else _whole(part, written, self._input)
 
     def drop(self) -> None:
         """Remove what was computed, and forget that anything was begun."""
         begun, self.begun = self.begun, None
-        self._part = self._written = None
+        self._part = self._written = self._joined = None
+        with self._background:
+            pass  # nobody waits for its work any more
         if begun is not None:
             shutil.rmtree(begun.scratch, ignore_errors=True)
             if not begun.running:
@@ -152,3 +163,26 @@ def _same(one: Work, other: Work) -> bool:
 
 def _columns(frame: pl.LazyFrame) -> list[tuple[str, pl.DataType]]:
     return list(frame.collect_schema().items())
+
+
+def _whole(part: Part, written: Written, base: Path) -> Written | None:
+    """The file with the columns that it has of its input.
+
+    None where they do not fit together, or where anything fails: then the
+    layer is computed in a pass of its own, which says what is wrong.
+    """
+    whole = part.target.with_name("whole.parquet")
+    halves = Splice(part.target, base, part.kept, part.target.parent)
+    schema = part.work.frame.collect_schema()
+    try:
+        if not halves.into(whole, schema, part.work.footer.metadata()):
+            return None
+        part.target.unlink()
+        with ThreadPoolExecutor(1) as helper:
+            # Becoming visible waits for the disk; the disk is told now, while the file is hashed.
+            synced = helper.submit(sync_file, whole)
+            digest = hash_file(whole)
+            synced.result()
+        return replace(written, target=whole, sha256=digest)
+    except (OSError, JobforgeError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return None

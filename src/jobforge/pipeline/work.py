@@ -27,6 +27,8 @@ class Written:
     """Source records that a declared filter left out, in a scratch file."""
     nulls: dict[str, int] = field(default_factory=dict)
     """Nulls of each column, where they were counted in the pass."""
+    sha256: str | None = None
+    """Of the file of its rows, where it was computed already."""
 
     def files(self) -> list[Path]:
         """The files that will be published."""

@@ -100,12 +100,14 @@ def _publish(
         else:
             place = Place(publication, target, rejected, scratch)
             work, written = _proven(transition, work, place, neighbours.then)
+            if neighbours.then is not None:
+                neighbours.then.settle(written.target)
         verdict = work.judge(written)
         verdict.account.check()
         _note(transition, work, verdict)
         schema = _checked_schema(work, written)
         file = DataFile(target.name, written.rows, written.target.stat().st_size)
-        content_hash = f"sha256:{hash_file(written.target)}"
+        content_hash = f"sha256:{written.sha256 or hash_file(written.target)}"
         left = bool(verdict.account.quarantined)
         held = left or bool(verdict.account.deduplicated)
         if not held:
