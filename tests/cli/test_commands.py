@@ -497,3 +497,19 @@ def test_wrong_words_of_the_new_commands(
     assert done.returncode == code
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_low_memory_is_said_to_the_allocator_before_polars_is_loaded(tmp_path: Path) -> None:
+    """Polars puts its own options first when it is loaded, so that ours come last and count."""
+    (tmp_path / "in.csv").write_text("a\n1\n")
+    code = (
+        "import atexit, os, sys; from jobforge.cli.main import main; "
+        "atexit.register(lambda: print(os.environ['_RJEM_MALLOC_CONF'], file=sys.stderr)); "
+        "sys.argv = ['jobforge', '-q', '--low-memory', 'run', 'in.csv', '--table', 't']; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    options = done.stderr.strip().split(",")
+    assert options[-2:] == ["dirty_decay_ms:0", "muzzy_decay_ms:0"]
+    assert len(options) > 2

@@ -245,7 +245,7 @@ def joined(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool, set[str]]]:
 
     def watched(self: Splice, target: Path, schema: pl.Schema, metadata: dict[str, str]) -> bool:
         fits = into(self, target, schema, metadata)
-        seen.append((self.base.parts[-4], fits, set(self.kept)))
+        seen.append((str(read_footer(self.base).layer), fits, set(self.kept)))
         return fits
 
     monkeypatch.setattr(Splice, "into", watched)

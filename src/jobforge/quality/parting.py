@@ -8,7 +8,7 @@ from itertools import groupby
 
 import polars as pl
 
-from jobforge.quality.columns import as_text, columns, free_name
+from jobforge.quality.columns import as_text, column, columns, free_name
 from jobforge.quality.quarantine import REASON_DTYPE, REASONS, STEP
 from jobforge.quality.rules import Rule, RuleCount, RuleKind
 
@@ -83,7 +83,8 @@ def part(frame: pl.LazyFrame, rules: Sequence[Rule]) -> Parting:
     left = None
     if removing:
         said = [] if filters else [_reasons(removing, schema)]
-        left = judged.filter(leaves).with_columns(*said, _step(removing)).drop(temporary)
+        few = judged.filter(leaves).with_columns(*said, _step(removing)).drop(temporary)
+        left = few.with_columns(_copies(schema))
     return Parting(
         rules=tuple(rules),
         kept=(judged.filter(~leaves) if removing else judged).drop(temporary),
@@ -97,6 +98,15 @@ def part(frame: pl.LazyFrame, rules: Sequence[Rule]) -> Parting:
         judged=judged,
         flags={rule.name: flag for rule, flag in zip(rules, flags, strict=True)},
     )
+
+
+def _copies(schema: pl.Schema) -> list[pl.Expr]:
+    """The same text in memory of its own.
+
+    Text that a filter lets through refers to the memory that it was read into. The
+    few rows that leave would keep that of all the rows that stay: 30 bytes and more each.
+    """
+    return [column(name) + "" for name, dtype in schema.items() if isinstance(dtype, pl.String)]
 
 
 Flagged = Sequence[tuple[Rule, str]]
