@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import clock
@@ -116,8 +117,10 @@ if __name__ == "__main__":
     parser.add_argument("--steps", choices=list(STEPS), default="declared")
     chosen = parser.parse_args()
     events.configure(quiet=True)
-    # A reader is imported with its first file; imports are before the clock on every side.
+    # A reader, and what a large file needs, are imported with the first of them; imports are
+    # before the clock on every side.
     reader_for(chosen.source.name, None)
+    import_module("jobforge.readers.csv.scan")
     clock.run(
         chosen,
         lambda: work(chosen.source, chosen.target, chosen.part, chosen.steps),

@@ -215,8 +215,8 @@ def test_a_table_of_a_thousand_versions(tmp_path: Path) -> None:
         assert [each.name for each in version.files] == [pair[number % 2].name]
         assert store.scan(version).collect().height == 1
     assert store.find("transition of b17") == 17
-    # A checkpoint every 25 versions keeps an open short.
-    assert len(list((tmp_path / LOG).glob("*.checkpoint.parquet"))) == 40
+    # A checkpoint every 10 versions keeps an open short.
+    assert len(list((tmp_path / LOG).glob("*.checkpoint.parquet"))) == 100
     assert pl.scan_delta(str(tmp_path), version=500).collect().height == 1
 
 

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import polars as pl
 
-from jobforge.errors import JobforgeError
 from jobforge.pipeline import recovery
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.footer import FooterSource, LayerFile, restate
@@ -184,5 +183,5 @@ def _whole(part: Part, written: Written, base: Path) -> Written | None:
             digest = hash_file(whole)
             synced.result()
         return replace(written, target=whole, sha256=digest)
-    except (OSError, JobforgeError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
+    except (Exception, pl.exceptions.PanicException):  # noqa: BLE001 - told by its own turn
         return None

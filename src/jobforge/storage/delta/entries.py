@@ -29,7 +29,7 @@ _PROPERTIES = {
     "delta.logRetentionDuration": _FOREVER,
     "delta.deletedFileRetentionDuration": _FOREVER,
     # An open reads at most this many entries after the last checkpoint.
-    "delta.checkpointInterval": "25",
+    "delta.checkpointInterval": "10",
 }
 # A table that begins with a column of this type gets the protocol (reader 3, writer 7)
 # that no later type of a column has to raise; raising it later can make a table unreadable.
