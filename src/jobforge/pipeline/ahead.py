@@ -11,7 +11,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,9 +26,7 @@ from jobforge.pipeline.transition import Begun, Clock
 from jobforge.pipeline.work import Work, Written
 from jobforge.readers.base import Background
 from jobforge.storage.debris import mark, scratch_path
-from jobforge.storage.publish import make_folder
-from jobforge.storage.source import hash_file
-from jobforge.storage.sync import sync_file
+from jobforge.storage.publish import hash_and_sync, make_folder
 
 Plan = Callable[[LayerFile, Begun], Work]
 
@@ -177,11 +175,6 @@ def _whole(part: Part, written: Written, base: Path) -> Written | None:
         if not halves.into(whole, schema, part.work.footer.metadata()):
             return None
         part.target.unlink()
-        with ThreadPoolExecutor(1) as helper:
-            # Becoming visible waits for the disk; the disk is told now, while the file is hashed.
-            synced = helper.submit(sync_file, whole)
-            digest = hash_file(whole)
-            synced.result()
-        return replace(written, target=whole, sha256=digest)
+        return replace(written, target=whole, sha256=hash_and_sync(whole))
     except (Exception, pl.exceptions.PanicException):  # noqa: BLE001 - told by its own turn
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
@@ -21,8 +22,7 @@ from jobforge.pipeline.transition import Begun, Outcome, Transition
 from jobforge.pipeline.versions import Joining
 from jobforge.pipeline.work import Verdict, Work, Written
 from jobforge.quality.columns import columns
-from jobforge.storage.publish import Publication, make_folder
-from jobforge.storage.source import hash_file
+from jobforge.storage.publish import Publication, hash_and_sync, make_folder
 from jobforge.storage.space import check_space
 from jobforge.storage.store import Commit, DataFile, Version
 
@@ -102,12 +102,14 @@ def _publish(
             work, written = _proven(transition, work, place, neighbours.then)
             if neighbours.then is not None:
                 neighbours.then.settle(written.target)
-        verdict = work.judge(written)
-        verdict.account.check()
-        _note(transition, work, verdict)
-        schema = _checked_schema(work, written)
+        with ThreadPoolExecutor(1) as helper:
+            hashed = None if written.sha256 else helper.submit(hash_and_sync, written.target)
+            verdict = work.judge(written)
+            verdict.account.check()
+            _note(transition, work, verdict)
+            schema = _checked_schema(work, written)
+            content_hash = f"sha256:{hashed.result() if hashed else written.sha256}"
         file = DataFile(target.name, written.rows, written.target.stat().st_size)
-        content_hash = f"sha256:{written.sha256 or hash_file(written.target)}"
         left = bool(verdict.account.quarantined)
         held = left or bool(verdict.account.deduplicated)
         if not held:

@@ -15,12 +15,14 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from jobforge.errors import DataRootError, JobforgeError, PublishConflictError, WriteError
+from jobforge.storage.source import hash_file
 from jobforge.storage.sync import (
     WINDOWS,
     like_folder,
@@ -32,6 +34,8 @@ from jobforge.storage.sync import (
 )
 
 TEMP_SUFFIX = ".tmp"
+_LARGE = 1 << 22
+"""Bytes that take the disk longer than a second sync of the file."""
 SPACE = "look at free space and permissions of the data root"
 
 
@@ -60,6 +64,28 @@ def make_folder(folder: Path) -> None:
             f"the folder {folder} cannot be created: {error}",
             hint="choose a data root where you may write",
         ) from error
+
+
+def hash_and_sync(path: Path) -> str:
+    """The SHA-256 of a file that is to be published, as lower-case hex.
+
+    Becoming visible waits for the disk; so the bytes of a large file go there
+    while they are hashed, and little is left to wait for.
+
+    Raises:
+        SourceUnreadableError: The operating system refused to read.
+        WriteError: It refused to write.
+    """
+    if path.stat().st_size < _LARGE:
+        return hash_file(path)
+    with ThreadPoolExecutor(1) as helper:
+        synced = helper.submit(sync_file, path)
+        digest = hash_file(path)
+        try:
+            synced.result()
+        except OSError as error:
+            raise WriteError(f"{path} could not be written: {error}", hint=SPACE) from error
+    return digest
 
 
 def create_held(path: Path) -> int:
