@@ -10,6 +10,8 @@ import duckdb
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from jobforge import PipelineConfig, PipelineEngine, deduplicate, expect, keep, trim
@@ -332,3 +334,62 @@ def test_rows_in_another_order_are_not_put_together(tmp_path: Path) -> None:
             expected = rows[order].select("a", b=pl.col("_source_row") * 2, c="_source_row")
             assert_frame_equal(found, expected.rename({"c": "_source_row"}))
             whole.unlink()
+
+
+GOLD: dict[str, Any] = {
+    "derive": lambda lf: lf.with_columns(double=pl.col("quantity") * 2),
+    "another name": lambda lf: lf.rename({"kind": "sort"}, strict=False),
+    "exchange": lambda lf: (
+        lf.with_columns(kind="note", note="kind") if "kind" in lf.collect_schema() else lf
+    ),
+    "fewer columns": lambda lf: lf.drop("note", strict=False),
+    "change": lambda lf: lf.with_columns(pl.col("note").str.to_uppercase()),
+    "order": lambda lf: lf.sort("id", descending=True, maintain_order=True),
+    "fewer rows": lambda lf: lf.filter(pl.col("quantity") > 4),
+    "python": lambda lf: lf.with_columns(
+        pl.col("quantity").map_batches(lambda s: s + 1, return_dtype=pl.Int32)
+    ),
+    "provenance": lambda lf: lf.with_columns(_source_row=pl.lit(None, pl.Int64)),
+}
+CELL = st.sampled_from(["1", "2", "3", "5", "8", "", "x"])
+RECORD = st.tuples(CELL, CELL, st.sampled_from(["a", " b", "x", ""]), st.text("ab ", max_size=3))
+
+
+@settings(max_examples=25)
+@given(
+    records=st.lists(RECORD, min_size=1, max_size=30),
+    gold=st.lists(st.sampled_from(list(GOLD)), max_size=3),
+    casts=st.sets(st.sampled_from(["id", "quantity"])),
+)
+def test_any_run_in_two_passes_is_the_run_in_four(
+    tmp_path_factory: pytest.TempPathFactory,
+    records: list[tuple[str, ...]],
+    gold: list[str],
+    casts: set[str],
+) -> None:
+    folder = tmp_path_factory.mktemp("run")
+    source = folder / "in.csv"
+    lines = ["id,quantity,kind,note", *(",".join(record) for record in records)]
+    source.write_text("\n".join(lines) + "\n")
+    told: list[Any] = []
+    for fused in (True, False):
+        engine = PipelineEngine(PipelineConfig(folder / str(fused), fused=fused))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("jobforge.pipeline.splicing._WORTH", 0)
+            try:
+                run = engine.run_full_pipeline(
+                    source,
+                    "t",
+                    bronze_schema={"cast": dict.fromkeys(sorted(casts), "Int32")},
+                    silver_transforms=[trim("kind"), keep("known", pl.col("kind") != "x")],
+                    gold_transforms=[GOLD[name] for name in gold],
+                )
+            except JobforgeError as error:
+                told.append((type(error), error.message))
+            else:
+                told.append(outcome(folder / str(fused), run["batch_id"]))
+    assert told[0] == told[1]
+    ours, theirs = files(folder / "True"), files(folder / "False")
+    assert list(ours) == list(theirs)
+    for name, frame in ours.items():
+        assert_frame_equal(frame, theirs[name], check_exact=True)
