@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jobforge import PipelineEngine
@@ -347,6 +347,20 @@ def test_damaged_files_never_raise_an_error_that_is_not_ours(
             assert isinstance(found, JobforgeError) or found[1].height == found[0].rows
 
 
+def test_a_decimal_of_more_places_than_digits_is_kept(tmp_path: Path) -> None:
+    """Arrow has it, and Polars has not."""
+    digits = b"".join(number.to_bytes(16, "little", signed=True) for number in (12, 0, -99))
+    values = pa.Array.from_buffers(pa.decimal128(2, 3), 3, [None, pa.py_buffer(digits)])
+    path = tmp_path / "small.arrow"
+    with pa.ipc.new_file(str(path), pa.schema([("d", values.type)])) as writer:
+        writer.write_table(pa.table({"d": values}))
+    found = read(path, tmp_path / "s")
+    assert not isinstance(found, JobforgeError)
+    assert found[1]["d"].to_list() == [Decimal("0.012"), Decimal(0), Decimal("-0.099")]
+    assert found[1].schema["d"] == pl.Decimal(3, 3)
+
+
+@example(seeds=[(1096, 10)])  # a decimal of more places than digits
 @given(seeds=st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), min_size=1, max_size=4))
 def test_damaged_arrow_files_never_raise_an_error_that_is_not_ours(
     tmp_path: Path, seeds: list[tuple[int, int]]

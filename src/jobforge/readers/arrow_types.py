@@ -140,7 +140,8 @@ def _temporal(kind: pa.DataType, at: str) -> pa.DataType | None:
 
 def _sized(kind: pa.DataType) -> pa.DataType | None:
     if T.is_decimal(kind) and 0 <= kind.scale <= MAX_DIGITS:
-        return pa.decimal128(min(kind.precision, MAX_DIGITS), kind.scale)
+        # Arrow has numbers of more places than digits, such as 0.012 with two; Polars has not.
+        return pa.decimal128(min(max(kind.precision, kind.scale), MAX_DIGITS), kind.scale)
     if T.is_fixed_size_binary(kind) and kind.byte_width:
         return pa.binary()
     return None
