@@ -288,3 +288,21 @@ def test_an_interrupt_is_recorded_and_passes_through(engine: PipelineEngine, bro
     assert record.transitions[-1].status is TransitionStatus.FAILED
     assert record.transitions[-1].errors[0].kind == "KeyboardInterrupt"
     assert not debris(engine.config.data_root)
+
+
+def test_the_step_that_fails_is_named_after_one_that_uses_its_rows_twice(
+    engine: PipelineEngine, tmp_path: Path
+) -> None:
+    """Polars panics on the plan of the first one alone, which is no fault of it."""
+
+    def twice(frame: pl.LazyFrame) -> pl.LazyFrame:
+        return pl.concat([frame.select("a"), frame.select("a")])
+
+    def late(frame: pl.LazyFrame) -> pl.LazyFrame:
+        return frame.with_columns(pl.col("a").str.to_date("%Y-%m-%d"))
+
+    (tmp_path / "in.csv").write_text("a,b\n1,x\n2,y\n")
+    with pytest.raises(TransformError, match="'late' failed"):
+        engine.run_full_pipeline(tmp_path / "in.csv", "t", gold_transforms=[twice, late])
+    done = engine.run_full_pipeline(tmp_path / "in.csv", "t", gold_transforms=[twice])
+    assert done["logs"][3].row_count_out == 4

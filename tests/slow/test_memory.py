@@ -129,5 +129,6 @@ def test_five_million_rows_in_four_gibibytes_of_address_space(tmp_path: Path) ->
 
 def test_the_limit_is_one(tmp_path: Path) -> None:
     """Under half of it the same run fails, so that the limit means something."""
-    with pytest.raises(subprocess.CalledProcessError):
+    with pytest.raises(subprocess.CalledProcessError) as failed:
         peak_kib("csv", 5_000_000, tmp_path, work="all", limit=2 << 30)
+    assert "memory" in failed.value.stderr.lower()

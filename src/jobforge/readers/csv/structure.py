@@ -53,14 +53,9 @@ class Structure:
 def by_records(
     path: Path, columns: int, dialect: Dialect, *, start: int, data_start: int
 ) -> Structure:
-    """Look at a small file as the exact reader does; `scan.by_blocks` says the same of any file.
+    """Look at a small file as the exact reader does.
 
-    Args:
-        path: UTF-8 text, possibly with a byte order mark.
-        columns: Fields that every record has to have.
-        dialect: How fields are written; a record may have as many bytes as characters.
-        start: Bytes before the first record that is looked at, the header's.
-        data_start: Bytes before the first data record.
+    `scan.by_blocks` says the same of a file of any size, and what the arguments are.
     """
     data = path.read_bytes()
     blank = blank_end(data, columns)
