@@ -6,8 +6,8 @@ from harness import Bench, Outcome, lines_of, say, take_turns
 
 from groups import sides
 
-_ROUNDS = 3
-"""Peaks hardly vary, and the larger source takes minutes."""
+_ROUNDS = 5
+"""Peaks hardly vary, and the larger source takes minutes: no more, whatever is asked for."""
 
 
 def measure(bench: Bench, sizes: tuple[int, ...] = (10_000_000, 40_000_000)) -> Outcome:

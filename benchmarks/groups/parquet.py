@@ -14,6 +14,9 @@ SETTINGS = (
     "snappy",
     "zstd 1, no statistics",
     "zstd 1, groups of 250,000",
+    "pyarrow, zstd 1, dictionaries",
+    "pyarrow, zstd 1, no dictionaries",
+    "pyarrow, zstd 1, dictionaries, order declared",
 )
 _SCRIPT = "parquet_settings.py"
 
@@ -24,7 +27,11 @@ def measure(bench: Bench, size: int = 2_000_000) -> Outcome:
     csv, target = bench.source("csv", rows), bench.folder / "bronze-for-parquet"
     told = script("jobforge_run.py", csv, target, "--part", "bronze", cwd=bench.folder)
     outcome = Outcome()
-    for what, more in (("write", ()), ("read", ("--read",))):
+    for what, more in (
+        ("write", ()),
+        ("read everything", ("--read", "everything")),
+        ("look up 20 records", ("--read", "records")),
+    ):
         sides = [Side(name, _SCRIPT, ("--settings", name, *more)) for name in SETTINGS]
         turns = take_turns(sides, told["files"]["bronze"], bench, check="nothing")
         lines = lines_of(f"{what}, {rows:,} rows", turns)
