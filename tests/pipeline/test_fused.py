@@ -74,6 +74,7 @@ def outcome(root: Path, batch: str) -> list[dict[str, Any]]:
             include={
                 "target_layer", "status", "row_count_in", "row_count_out", "account", "rules",
                 "notes", "table_version", "source_files", "transforms_applied", "contract",
+                "contents",
             },
         )
         | {"errors": [(error.code, error.message) for error in log.errors]}

@@ -19,7 +19,9 @@ import polars as pl
 
 from jobforge.pipeline import recovery
 from jobforge.pipeline.config import PipelineConfig
+from jobforge.pipeline.content import sums
 from jobforge.pipeline.footer import FooterSource, LayerFile, restate
+from jobforge.pipeline.models import Contents
 from jobforge.pipeline.passes import Part
 from jobforge.pipeline.splicing import Splice, kept_columns
 from jobforge.pipeline.transition import Begun, Clock
@@ -46,6 +48,7 @@ class Ahead:
         self._clock = clock
         self._part: Part | None = None
         self._written: Written | None = None
+        self._base: Contents | None = None
         self._input = Path()
         self._background = Background()
         self._joined: Future[Written | None] | None = None
@@ -82,13 +85,20 @@ class Ahead:
             scratch / "rejects.parquet" if work.rejects is not None else None,
             scratch / "filtered.parquet" if work.filtered is not None else None,
             kept_columns(work, opened),
+            hashed=config.content_hashes,
         )
         self._input = opened.path
         return self._part
 
-    def computed(self, written: Written) -> None:
-        """Keep what was computed until it is taken."""
+    def computed(self, written: Written, base: Contents | None) -> None:
+        """Keep what was computed until it is taken.
+
+        Args:
+            written: What was.
+            base: What its input holds, where that is known.
+        """
         self._written = written
+        self._base = base
 
     def restate(self, sources: tuple[FooterSource, ...]) -> None:
         """Let its files name the sources as they were found to be.
@@ -118,7 +128,7 @@ class Ahead:
             held.hardlink_to(base)
         except OSError:
             return  # a file system without links: it is put together when it is taken
-        self._joined = self._background.start(lambda _: _whole(part, written, held))
+        self._joined = self._background.start(lambda _: _whole(part, written, held, self._base))
 
     def take(self, work: Work) -> Written | None:
         """What was computed, if it is what a layer wants; whoever takes it publishes it.
@@ -133,7 +143,9 @@ class Ahead:
             return None
         if not part.kept:
             return written
-        return joined.result() if joined is not None else _whole(part, written, self._input)
+        if joined is not None:
+            return joined.result()
+        return _whole(part, written, self._input, self._base)
 
     def drop(self) -> None:
         """Remove what was computed, and forget that anything was begun."""
@@ -162,7 +174,7 @@ def _columns(frame: pl.LazyFrame) -> list[tuple[str, pl.DataType]]:
     return list(frame.collect_schema().items())
 
 
-def _whole(part: Part, written: Written, base: Path) -> Written | None:
+def _whole(part: Part, written: Written, base: Path, holds: Contents | None) -> Written | None:
     """The file with the columns that it has of its input.
 
     None where they do not fit together, or where anything fails: then the
@@ -175,6 +187,21 @@ def _whole(part: Part, written: Written, base: Path) -> Written | None:
         if not halves.into(whole, schema, part.work.footer.metadata()):
             return None
         part.target.unlink()
-        return replace(written, target=whole, sha256=hash_and_sync(whole))
+        contents = _contents(part, written, whole, holds)
+        return replace(written, target=whole, sha256=hash_and_sync(whole), contents=contents)
     except (Exception, pl.exceptions.PanicException):  # noqa: BLE001 - told by its own turn
         return None
+
+
+def _contents(part: Part, written: Written, whole: Path, base: Contents | None) -> Contents | None:
+    """What the file holds; columns of the input are not hashed twice where no row left."""
+    asked, computed = part.sums, written.sums
+    if asked is None or computed is None:
+        return None
+    if base is not None and asked.same_records(computed, base):
+        known = {name: base.columns[old] for name, old in part.kept.items() if old in base.columns}
+    else:
+        frame = pl.scan_parquet(whole, glob=False)
+        rest = sums(frame, by_record=asked.by_record, without=frozenset(asked.names))
+        known = rest.columns(rest.frame.collect(engine="streaming"))
+    return asked.contents(computed, known)

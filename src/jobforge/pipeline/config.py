@@ -50,6 +50,8 @@ class PipelineConfig:
         fused: Whether a full run computes bronze in the pass that writes staged, and
             gold in the pass that writes silver: quicker, and the result is the
             same. Without it each layer is read back before the next is computed.
+        content_hashes: Whether the log of each layer says what its rows hold, as a hash
+            that does not depend on their order; it proves that a replay gave the same.
 
     Raises:
         InvalidConfigError: The data root is empty or a URI.
@@ -58,6 +60,7 @@ class PipelineConfig:
     data_root: Path = Path("data")  # text is taken too
     row_numbers: bool = True
     fused: bool = True
+    content_hashes: bool = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.data_root, (str, Path)):
@@ -65,7 +68,7 @@ class PipelineConfig:
                 f"the data root is a {type(self.data_root).__name__}, not a path",
                 hint="PipelineConfig(data_root=Path('data'))",
             )
-        for name in ("row_numbers", "fused"):
+        for name in ("row_numbers", "fused", "content_hashes"):
             if not isinstance(getattr(self, name), bool):
                 raise InvalidConfigError(
                     f"{name} is {getattr(self, name)!r}", hint="use True or False"

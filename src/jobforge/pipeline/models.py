@@ -161,6 +161,20 @@ class Worker(Record):
     """Start of the process, which tells it from a later one of the same number."""
 
 
+class Contents(Record):
+    """What the rows of a file hold, whatever their order; see `jobforge.pipeline.content`."""
+
+    algorithm: str
+    """Hashes of other algorithms cannot be compared with these."""
+    key: Literal["record", "row"]
+    """Whether a row is told from others by its source record, or by all it holds."""
+    rows: NonNegativeInt
+    columns: dict[str, str]
+    """Sum of the hashes of each column, 16 hexadecimal digits; of the records, `_source_row`."""
+    hash: Sha256
+    """Of all of that, and of the types."""
+
+
 class FileRef(Record):
     """A file that was removed on purpose, or written in the place of one."""
 
@@ -210,6 +224,8 @@ class LayerTransitionLog(Record):
     errors: tuple[ErrorRecord, ...] = ()
     content_hash: str | None = None
     """`sha256:` and the hash of the bytes of the target file."""
+    contents: Contents | None = None
+    """What the rows of the target file hold; null where it was not asked for."""
     table_version: int | None = None
     """The version of the layer's table that the transition made; null for staged."""
     removed: tuple[FileRef, ...] = ()

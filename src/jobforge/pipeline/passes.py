@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import polars as pl
 
 from jobforge.errors import JobforgeError, TransitionError, WriteError
+from jobforge.pipeline.content import Sums, sums
 from jobforge.pipeline.models import WITHHELD
 from jobforge.pipeline.work import Work, Written
 from jobforge.quality.columns import columns
@@ -33,6 +35,7 @@ class Part:
         rejects: File for its rejects, where it can have some.
         filtered: File for the records that filters leave out, where there are filters.
         kept: Columns that are not to be written: they are those of the input.
+        hashed: Whether to tell what the rows hold.
     """
 
     work: Work
@@ -40,6 +43,15 @@ class Part:
     rejects: Path | None
     filtered: Path | None
     kept: Mapping[str, str] = field(default_factory=dict)
+    hashed: bool = False
+
+    @cached_property
+    def sums(self) -> Sums | None:
+        """What tells what the rows hold; of the columns that are to be written alone."""
+        if not self.hashed:
+            return None
+        work = self.work
+        return sums(work.frame, by_record=work.by_record, without=frozenset(self.kept))
 
     def sinks(self) -> list[pl.LazyFrame]:
         """The frames that write files."""
@@ -59,15 +71,19 @@ class Part:
     def small(self) -> list[pl.LazyFrame]:
         """The small frames that are computed beside them."""
         nulls = [self.work.frame.select(pl.all().null_count())] if self.work.count_nulls else []
-        return [*self.work.probes, *nulls]
+        return [*self.work.probes, *nulls, *([self.sums.frame] if self.sums else [])]
 
     def written(self, small: list[pl.DataFrame]) -> Written:
         """What the pass wrote."""
         rows = int(pl.scan_parquet(self.target, glob=False).select(pl.len()).collect().item())
         left = pl.scan_parquet(self.filtered, glob=False) if self.filtered is not None else None
-        probes = small[: len(self.work.probes)]
-        nulls = small[-1].row(0, named=True) if self.work.count_nulls else {}
-        return Written(self.target, rows, self.rejects, probes, left, nulls)
+        number = len(self.work.probes)
+        nulls = small[number].row(0, named=True) if self.work.count_nulls else {}
+        found = Written(self.target, rows, self.rejects, small[:number], left, nulls)
+        if self.sums is None:
+            return found
+        contents = None if self.kept else self.sums.contents(small[-1])
+        return replace(found, sums=small[-1], contents=contents)
 
 
 def compute(parts: Sequence[Part]) -> list[Written]:

@@ -10,7 +10,7 @@ import polars as pl
 
 from jobforge.errors import JobforgeError
 from jobforge.pipeline.footer import Footer
-from jobforge.pipeline.models import LayerTransitionLog, Note, SourceInfo
+from jobforge.pipeline.models import Contents, LayerTransitionLog, Note, SourceInfo
 from jobforge.quality.account import RowAccount
 from jobforge.quality.rules import RuleCount
 
@@ -29,6 +29,10 @@ class Written:
     """Nulls of each column, where they were counted in the pass."""
     sha256: str | None = None
     """Of the file of its rows, where it was computed already."""
+    sums: pl.DataFrame | None = None
+    """What its contents are told from, where it was asked for."""
+    contents: Contents | None = None
+    """What the rows hold, where that is known."""
 
     def files(self) -> list[Path]:
         """The files that will be published."""
@@ -74,6 +78,7 @@ class Work:
         source_columns: Column lineage, where it is known exactly.
         least_bytes: What writing will take at least, as far as one can tell.
         published: Called when the rows are visible and catalogued.
+        by_record: Whether each row is the only one of its source record.
         count_nulls: Whether to count the nulls of each column in the same pass.
         kept: Columns that are columns of the input, and their names there, where rows
             leave and the others keep their order.
@@ -96,6 +101,7 @@ class Work:
     source_columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
     least_bytes: int = 0
     published: Callable[[LayerTransitionLog], None] | None = None
+    by_record: bool = False
     count_nulls: bool = True
     kept: dict[str, str] = field(default_factory=dict)
     carries: pl.LazyFrame | None = None

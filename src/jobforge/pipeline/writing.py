@@ -98,7 +98,7 @@ def _publish(
         if made is not None:
             written = _adopt(made, publication, target, rejected)
         else:
-            place = Place(publication, target, rejected, scratch)
+            place = Place(publication, target, rejected, scratch, config.content_hashes)
             work, written = _proven(transition, work, place, neighbours.then)
             if neighbours.then is not None:
                 neighbours.then.settle(written.target)
@@ -129,6 +129,7 @@ def _publish(
         quarantine_file=transition.relative(rejected) if held else None,
         edges_file=transition.relative(edges) if edges is not None else None,
         content_hash=content_hash,
+        contents=written.contents,
         table_version=version.number if version else None,
         left_out=version.commit.left_out if version else {},
     )
@@ -273,12 +274,14 @@ class Place:
         target: The file for its rows.
         rejected: The file for its rejects.
         scratch: A folder for what is not published.
+        hashed: Whether to tell what the rows hold.
     """
 
     publication: Publication
     target: Path
     rejected: Path
     scratch: Path
+    hashed: bool
 
     def reserve(self, work: Work) -> Part:
         """Temporary files for a piece of work, in place of any that were reserved before.
@@ -295,6 +298,7 @@ class Place:
             rejects=self.publication.reserve(self.rejected) if work.rejects is not None else None,
             target=self.publication.reserve(self.target),
             filtered=self.scratch / "filtered.parquet" if work.filtered is not None else None,
+            hashed=self.hashed,
         )
 
 
@@ -345,7 +349,7 @@ def _compute(transition: Transition, files: Part, target: Path, then: Ahead | No
     what is wrong with it.
     """
     work, follower = files.work, None
-    if then is not None or work.count_nulls:
+    if then is not None or work.count_nulls or files.hashed:
         work = replace(work, frame=work.frame.cache())
         files = replace(files, work=work)
     if then is not None:
@@ -358,7 +362,7 @@ def _compute(transition: Transition, files: Part, target: Path, then: Ahead | No
             except (Exception, pl.exceptions.PanicException):  # noqa: BLE001 - told by its own turn
                 then.drop()
             else:
-                then.computed(following)
+                then.computed(following, written.contents)
                 return written
         return compute([files])[0]
     except JobforgeError:

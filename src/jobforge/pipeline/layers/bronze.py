@@ -157,6 +157,7 @@ class BronzeLayer(LayerBase):
             probes=(parting.tally,) if parting is not None else (),
             source_columns={new: (old,) for new, old in originals.items()},
             least_bytes=opened.size_bytes // 2,
+            by_record=opened.footer.traceable,
             carries=parting.judged if parting is not None else None,
             kept={new: old for new, old in originals.items() if new not in places},
             # Corrections come in another form than the source, which is no change of it.

@@ -87,6 +87,7 @@ class GoldLayer(StepLayer):
             probes=tuple(probe for stage in stages for probe in stage.probes),
             locate=lambda error: guard.locate(stages, error),
             least_bytes=opened.size_bytes // 2,
+            by_record=identified and all(stage.chooses for stage in stages),
         )
 
 

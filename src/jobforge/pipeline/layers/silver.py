@@ -103,6 +103,7 @@ class SilverLayer(StepLayer):
             probes=tuple(probe for stage in stages for probe in stage.probes),
             locate=lambda error: guard.locate(stages, error),
             least_bytes=opened.size_bytes // 2,
+            by_record=opened.footer.traceable,
         )
 
 

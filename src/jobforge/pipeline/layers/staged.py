@@ -148,6 +148,7 @@ class StagedLayer(LayerBase):
             judge,
             rejects=staging.rejects,
             sources=sources,
+            by_record=config.row_numbers,
             count_nulls=False,
             confirm=None if found is None else lambda: self._work(found(), config, move),
             least_bytes=sum(info.size_bytes for info in staging.infos) // _MOST_SHRUNK,
