@@ -11,6 +11,7 @@ FLOOR_PROVENANCE = Side("polars floor, provenance", "polars_floor.py", ("--prove
 FLOOR_DEFAULTS = Side("polars floor, zstd 3", "polars_floor.py")
 JOBFORGE = Side("jobforge", "jobforge_run.py")
 JOBFORGE_FUNCTIONS = Side("jobforge, no rules", "jobforge_run.py", ("--steps", "functions"))
+JOBFORGE_UNHASHED = Side("jobforge, no content hash", "jobforge_run.py", ("--no-content-hashes",))
 DUCKDB = Side("duckdb", "duckdb_sql.py", needs=("duckdb",))
 PANDAS = Side("pandas", "pandas_job.py", needs=("pandas",))
 
@@ -29,6 +30,7 @@ def four_layers(bench: Bench) -> list[Side]:
         FLOOR_DEFAULTS,
         JOBFORGE,
         JOBFORGE_FUNCTIONS,
+        JOBFORGE_UNHASHED,
         DUCKDB,
         PANDAS,
         dbt,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import BooleanOptionalAction
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -85,9 +86,11 @@ def check(log: LayerTransitionLog, steps: str) -> None:
         raise SystemExit(f"the run did something else than it should: {account}")
 
 
-def work(source: Path, target: Path, part: str, steps: str) -> clock.Made:
+def work(
+    source: Path, target: Path, part: str, steps: str, *, content_hashes: bool = True
+) -> clock.Made:
     """All four layers of a source, its first one or two, or silver of a bronze file."""
-    engine = PipelineEngine(PipelineConfig(target))
+    engine = PipelineEngine(PipelineConfig(target, content_hashes=content_hashes))
     if part == "silver":
         silver = engine.promote_to_silver(source, STEPS[steps])
         check(silver["log"], steps)
@@ -115,6 +118,7 @@ if __name__ == "__main__":
     parser = clock.arguments(__doc__)
     parser.add_argument("--part", choices=["all", "staged", "bronze", "silver"], default="all")
     parser.add_argument("--steps", choices=list(STEPS), default="declared")
+    parser.add_argument("--content-hashes", action=BooleanOptionalAction, default=True)
     chosen = parser.parse_args()
     events.configure(quiet=True)
     # A reader, and what a large file needs, are imported with the first of them; imports are
@@ -123,6 +127,12 @@ if __name__ == "__main__":
     import_module("jobforge.readers.csv.scan")
     clock.run(
         chosen,
-        lambda: work(chosen.source, chosen.target, chosen.part, chosen.steps),
+        lambda: work(
+            chosen.source,
+            chosen.target,
+            chosen.part,
+            chosen.steps,
+            content_hashes=chosen.content_hashes,
+        ),
         lambda result: result,
     )

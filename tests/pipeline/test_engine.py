@@ -231,6 +231,7 @@ def test_nothing_but_the_four_files_and_the_records_is_left(
                 f"{layer}/hr/people/{batch}.parquet"
                 for layer in ("staged", "bronze", "silver", "gold")
             ),
+            *(f"catalog/chain/0000000{number}.json" for number in (1, 2, 3, 4)),
             f"catalog/lineage/{batch}.json",
             "catalog/root.json",
             "catalog/schemas/hr/people.json",

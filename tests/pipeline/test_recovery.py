@@ -443,7 +443,7 @@ def test_a_reader_meets_only_whole_versions_while_a_writer_rewrites(
 def test_files_are_put_on_the_disk_before_they_get_their_name(
     engine: PipelineEngine, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the order: record, rows, log entry, record, table; each synced, then named, then known."""
+    """Record, rows, log entry, table, record, chain; each synced, then named, then known."""
     seen: list[tuple[str, str]] = []
     root = engine.config.data_root
 
@@ -478,6 +478,8 @@ def test_files_are_put_on_the_disk_before_they_get_their_name(
         ("folder", "catalog/schemas/default"),
         ("file", f"{batch}.json"),
         ("folder", "catalog/lineage"),
+        ("file", "00000002.json"),
+        ("folder", "catalog/chain"),
     ]
 
 

@@ -122,6 +122,10 @@ class PipelineConfig:
         """Folder of the batch records."""
         return self.catalog_path() / "lineage"
 
+    def chain_path(self) -> Path:
+        """Folder of the entries of the chain."""
+        return self.catalog_path() / "chain"
+
     def running_path(self) -> Path:
         """Folder of the markers of transitions that have no outcome yet."""
         return self.catalog_path() / "running"

@@ -44,7 +44,7 @@ def record_log(
     sources: tuple[SourceInfo, ...] = (),
     plan: Callable[[BatchRecord], tuple[str, ...]] | None = None,
     cures: str | None = None,
-) -> LayerTransitionLog:
+) -> BatchRecord:
     """Put a transition into the record of its batch, in place of what it said before.
 
     The record is read and written under a lock, so that two transitions of one
@@ -59,7 +59,7 @@ def record_log(
         cures: The batch whose rejects this one brings in, corrected.
 
     Returns:
-        The log as it is recorded.
+        The record, whose last transition of this id is the log as it is recorded.
 
     Raises:
         RecordError: The record is damaged, or a newer jobforge wrote it.
@@ -67,10 +67,9 @@ def record_log(
     """
     path = record_path(config, log.batch_id)
 
-    recorded = log
+    made: list[BatchRecord] = []
 
     def change(data: bytes | None) -> bytes:
-        nonlocal recorded
         record = (
             parse_record(path, data, BatchRecord)
             if data is not None
@@ -90,31 +89,38 @@ def record_log(
             )
         if sources:
             record = record.model_copy(update={"sources": sources})
-        recorded = log if plan is None else log.model_copy(update={"planned": plan(record)})
-        return record.with_log(recorded).as_json()
+        whole = log if plan is None else log.model_copy(update={"planned": plan(record)})
+        made.append(record.with_log(whole))
+        return made[-1].as_json()
 
     rewrite(path, change)
-    return recorded
+    return made[-1]
 
 
 def amend(
     config: PipelineConfig, batch_id: str, change: Callable[[BatchRecord], BatchRecord]
-) -> None:
+) -> BatchRecord:
     """Change the record of a batch, under its lock.
+
+    Returns:
+        The record as it is now.
 
     Raises:
         TableNotFoundError: There is no such batch.
         RecordError: The record is damaged, or a newer jobforge wrote it.
     """
     path = record_path(config, batch_id)
+    made: list[BatchRecord] = []
 
     def rewritten(data: bytes | None) -> bytes:
         if data is None:
             raise unknown_batch(batch_id)
         record = change(parse_record(path, data, BatchRecord))
-        return record.model_copy(update={"format_version": RECORD_FORMAT}).as_json()
+        made.append(record.model_copy(update={"format_version": RECORD_FORMAT}))
+        return made[-1].as_json()
 
     rewrite(path, rewritten)
+    return made[-1]
 
 
 def known(config: PipelineConfig, batch_id: str) -> BatchRecord:

@@ -302,10 +302,13 @@ class BatchRecord(Record):
                 return status
         return TransitionStatus.SUCCESS
 
+    def transition(self, transition_id: str) -> LayerTransitionLog | None:
+        """The transition of an id, or None where the batch has no such."""
+        return next((log for log in self.transitions if log.transition_id == transition_id), None)
+
     def with_log(self, log: LayerTransitionLog) -> BatchRecord:
         """The record with one transition added, or replaced where its id is known."""
-        known = [entry.transition_id for entry in self.transitions]
-        if log.transition_id in known:
+        if self.transition(log.transition_id) is not None:
             transitions = tuple(
                 log if entry.transition_id == log.transition_id else entry
                 for entry in self.transitions

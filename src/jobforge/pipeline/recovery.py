@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from jobforge.errors import AbandonedError
-from jobforge.pipeline import catalog, events, lineage, schemas
+from jobforge.pipeline import catalog, chain, events, lineage, schemas
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.footer import Footer, open_layer_file
 from jobforge.pipeline.models import (
@@ -88,23 +88,22 @@ def _settle(
     if any(_alive(config, batch_id, other) for other in others):
         return None
     record = lineage.load(config, batch_id)
-    log = (
-        next((t for t in record.transitions if t.transition_id == transition_id), None)
-        if (record is not None)
-        else None
-    )
+    log = record.transition(transition_id) if record is not None else None
     shutil.rmtree(scratch_path(config.data_root, transition_id), ignore_errors=True)
-    if log is not None:
+    if record is not None and log is not None:
         if log.status is TransitionStatus.RUNNING:
             log = _closed(config, log, clock())
-            lineage.record_log(config, log)
+            record = lineage.record_log(config, log)
         if log.table_version is not None or (
             log.target_layer is Layer.STAGED and log.target_file is not None
         ):
             _catalogue(config, log)
         catalogue_replaced(config, log)
         _tidy(config, log)
+        if not chain.is_sealed(config, log):
+            chain.add_transition(config, record, log, clock)
     sweep(config.catalog_lineage_path())
+    sweep(config.chain_path())
     marker.done()
     return log
 

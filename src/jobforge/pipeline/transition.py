@@ -30,7 +30,7 @@ from jobforge.errors import (
     TransitionError,
     UsageError,
 )
-from jobforge.pipeline import events, lineage, recovery
+from jobforge.pipeline import chain, events, lineage, recovery
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.models import (
     WITHHELD,
@@ -178,7 +178,7 @@ class Transition:
             try:
                 with scratch_folder(self.config.data_root, self.transition_id) as scratch:
                     body(scratch)
-                self._save()
+                self._seal(self._save())
                 self._complete = True
             except JobforgeError as error:
                 if isinstance(error, _PLACELESS):
@@ -256,9 +256,11 @@ class Transition:
                 **self._settled(),
             )
         try:
-            self._save()
+            record = self._save()
             failed = self.log.status is TransitionStatus.FAILED
-            self._complete = failed and not stands and not self.log.added
+            if failed and not stands and not self.log.added:
+                self._seal(record)
+                self._complete = True
         except JobforgeError as second:
             error.add_note(f"the outcome could not be recorded: {second}")
 
@@ -277,8 +279,15 @@ class Transition:
     def _set(self, **values: object) -> None:
         self.log = self.log.model_copy(update=values)
 
-    def _save(self, plan: Callable[[BatchRecord], tuple[str, ...]] | None = None) -> None:
-        self.log = lineage.record_log(self.config, self.log, self._sources, plan, self.move.cures)
+    def _save(self, plan: Callable[[BatchRecord], tuple[str, ...]] | None = None) -> BatchRecord:
+        move = self.move
+        record = lineage.record_log(self.config, self.log, self._sources, plan, move.cures)
+        self.log = record.transition(self.transition_id) or self.log
+        return record
+
+    def _seal(self, record: BatchRecord) -> None:
+        """Put the transition into the chain; where that fails, the marker stays."""
+        chain.add_transition(self.config, record, self.log, self._clock)
 
     def _names(self, record: BatchRecord) -> tuple[str, ...]:
         """Names for the file of the transition, its rejects and its edges."""

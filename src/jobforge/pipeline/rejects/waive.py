@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from jobforge.errors import InvalidOptionError, RecordNotFoundError
-from jobforge.pipeline import lineage
+from jobforge.pipeline import chain, lineage
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.models import BatchRecord, RecordRef, Waiver
 from jobforge.pipeline.provenance import SOURCE_FILE, SOURCE_ROW
@@ -78,7 +78,9 @@ def waive_rejects(
             )
         return record.model_copy(update={"waivers": (*record.waivers, *made)})
 
-    lineage.amend(config, batch_id, change)
+    record = lineage.amend(config, batch_id, change)
+    for waiver in made:
+        chain.add_waiver(config, record, waiver, clock)
     return made
 
 

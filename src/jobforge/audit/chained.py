@@ -1,0 +1,107 @@
+"""The chain, read from its first entry to its last, and what does not fit in it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from jobforge.audit.findings import Findings
+from jobforge.errors import RecordError
+from jobforge.pipeline.chain import (
+    ChainedFile,
+    ChainEntry,
+    chain_entry_path,
+    chain_numbers,
+    is_whole,
+    read_bytes,
+)
+from jobforge.pipeline.config import PipelineConfig
+from jobforge.pipeline.records import parse_record
+from jobforge.storage.debris import is_temporary
+from jobforge.storage.paths import relative_to_root
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """An entry and the hash of its bytes."""
+
+    entry: ChainEntry
+    sha256: str
+
+
+@dataclass
+class Told:
+    """What a chain says there has to be.
+
+    Args:
+        entries: Those that can be read, in order.
+        expected: Files that have to be there, and the number of the entry that made each.
+        gone: Files that were removed on purpose.
+        views: Every state that a file had which transitions write anew.
+    """
+
+    entries: list[Sealed] = field(default_factory=list)
+    expected: dict[str, tuple[ChainedFile, int]] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    views: dict[str, set[str]] = field(default_factory=dict)
+
+
+def read_chain(config: PipelineConfig, findings: Findings) -> Told:
+    """Read every entry, and check that each is followed by the next."""
+    told = Told()
+    _check_folder(config, findings)
+    numbers = chain_numbers(config)
+    before: str | None = None
+    broken = False
+    for number in range(1, max(numbers, default=0) + 1):
+        name = relative_to_root(chain_entry_path(config, number), config.data_root)
+        if number not in numbers:
+            findings.add("chain", name, "the entry is missing", number)
+            before, broken = None, True
+            continue
+        try:
+            data = read_bytes(config, number)
+            entry = parse_record(chain_entry_path(config, number), data, ChainEntry)
+        except RecordError as error:
+            findings.add("chain", name, f"the entry cannot be read: {error.message}", number)
+            before, broken = None, True
+            continue
+        if not is_whole(data):
+            findings.add("chain", name, "its bytes are not those that were sealed", number)
+        if entry.number != number:
+            findings.add("chain", name, f"the entry says that it is number {entry.number}", number)
+        # Behind an entry that is not there, nothing tells what its hash should be but this one.
+        if entry.previous != before and not broken:
+            what = "the first entry" if number == 1 else f"entry {number - 1}"
+            text = f"{what} is not the one that this entry was written after"
+            findings.add("chain", name, text, number)
+        if told.entries and entry.at < told.entries[-1].entry.at:
+            text = f"the clock went back: {entry.at} after {told.entries[-1].entry.at}"
+            findings.add("clock", name, text, number)
+        sealed = Sealed(entry, hashlib.sha256(data).hexdigest())
+        before, broken = sealed.sha256, False
+        told.entries.append(sealed)
+        _take(told, entry)
+    return told
+
+
+def _take(told: Told, entry: ChainEntry) -> None:
+    """What there has to be after an entry."""
+    for file in entry.files:
+        told.expected[file.file] = (file, entry.number)
+        told.gone.discard(file.file)
+    for file in entry.views:
+        told.views.setdefault(file.file, set()).add(file.sha256)
+    for removed in entry.log.removed if entry.log is not None else ():
+        told.expected.pop(removed.file, None)
+        told.gone.add(removed.file)
+
+
+def _check_folder(config: PipelineConfig, findings: Findings) -> None:
+    """Name what is in the folder of the chain and is no entry."""
+    folder = config.chain_path()
+    known = {chain_entry_path(config, number).name for number in chain_numbers(config)}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name not in known and not is_temporary(path.name):
+            name = relative_to_root(path, config.data_root)
+            findings.add("unknown", name, "this is no entry of the chain")

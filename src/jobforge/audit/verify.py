@@ -1,0 +1,122 @@
+"""`verify`: whether everything in a data root is still what was published, offline.
+
+The chain says what there has to be: every finished transition, every file with its
+hash. What is on the disk is held against it, and what is on the disk and not in the
+chain is named too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from jobforge.audit.accounts import check_logs
+from jobforge.audit.chained import Told, read_chain
+from jobforge.audit.files import check_files
+from jobforge.audit.findings import Findings, Verification
+from jobforge.audit.recorded import check_records
+from jobforge.errors import InvalidOptionError
+from jobforge.pipeline import chain
+from jobforge.pipeline.config import PipelineConfig
+from jobforge.pipeline.root import check_root
+
+_SHORTEST = 16
+"""Digits of a hash that are enough to name one."""
+Progress = Callable[[str, int, int | None], None]
+
+
+def verify(
+    config: PipelineConfig,
+    *,
+    since: datetime | int | None = None,
+    against: str | None = None,
+    progress: Progress = lambda *_: None,
+) -> Verification:
+    """Hold a data root against its chain.
+
+    Nothing is written, and nothing is asked of any other machine. Transitions that
+    are under way are left out.
+
+    Args:
+        config: Where the data root is.
+        since: An entry's number, or a time: the bytes of files that entries before it
+            made are not read again; that they are there, with their size, is checked.
+        against: The hash of a head that was kept, at least 16 hexadecimal digits: the
+            chain has to have that entry still.
+        progress: Told of the files as they are read, in bytes.
+
+    Returns:
+        What was looked at, and everything that does not fit, in the order of the
+        chain; records and files after that.
+
+    Raises:
+        DataRootError: There is no data root.
+        InvalidOptionError: `since` or `against` makes no sense.
+    """
+    _check_options(since, against)
+    check_root(config)
+    while True:
+        newest = chain.newest_number(config)
+        found = _verified(config, since, against, progress)
+        if found.sound or chain.newest_number(config) == newest:
+            return found
+        # Somebody finished a transition meanwhile, and half of what was seen is from before it.
+
+
+def _verified(
+    config: PipelineConfig,
+    since: datetime | int | None,
+    against: str | None,
+    progress: Progress,
+) -> Verification:
+    findings = Findings()
+    told = read_chain(config, findings)
+    if against is not None:
+        _check_against(told, against, findings)
+    check_logs(config, told, findings)
+    check_records(config, told, findings)
+    seen = check_files(config, told, _first(told, since), findings, progress)
+    last = told.entries[-1] if told.entries else None
+    return Verification(
+        head=chain.Head(number=last.entry.number, sha256=last.sha256) if last else None,
+        entries=len(told.entries),
+        files=seen.files,
+        size_bytes=seen.size_bytes,
+        hashed_bytes=seen.hashed_bytes,
+        findings=tuple(findings.all),
+    )
+
+
+def _check_options(since: object, against: object) -> None:
+    number = isinstance(since, int) and not isinstance(since, bool) and since > 0
+    time = isinstance(since, datetime) and since.tzinfo is not None
+    if since is not None and not number and not time:
+        raise InvalidOptionError(
+            f"since is {since!r}", hint="use the number of an entry, or a time with its zone"
+        )
+    if against is None:
+        return
+    digits = against.strip().lower() if isinstance(against, str) else ""
+    if len(digits) < _SHORTEST or digits.strip("0123456789abcdef"):
+        raise InvalidOptionError(
+            f"against is {against!r}",
+            hint="use the hash that `jobforge verify --head` printed",
+        )
+
+
+def _check_against(told: Told, against: str, findings: Findings) -> None:
+    wanted = against.strip().lower()
+    if not any(sealed.sha256.startswith(wanted) for sealed in told.entries):
+        findings.add(
+            "head",
+            "catalog/chain",
+            f"no entry has the hash {wanted}: the chain was cut, or is another one",
+        )
+
+
+def _first(told: Told, since: datetime | int | None) -> int:
+    """The number of the first entry whose files are read."""
+    if since is None or isinstance(since, int):
+        return since or 1
+    later = [sealed.entry.number for sealed in told.entries if sealed.entry.at >= since]
+    return min(later, default=len(told.entries) + 1)
