@@ -37,6 +37,7 @@ COMMANDS = [
     "compact",
     "clean",
     "erase",
+    "verify",
     "demo",
 ]
 

@@ -29,6 +29,7 @@ _COMMANDS = (
     "demo",
     "quarantine",
     "contract",
+    "verify",
 )
 
 

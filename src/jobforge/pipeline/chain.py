@@ -74,7 +74,7 @@ class ChainEntry(Record):
     def sealed(self) -> bytes:
         """The entry as its file has it."""
         data = self.as_json()
-        return _with_seal(data, hashlib.sha256(data).hexdigest())
+        return _with_seal(data, sha256(data))
 
 
 class Head(Record):
@@ -121,7 +121,7 @@ def head(config: PipelineConfig) -> Head | None:
     number = newest_number(config)
     if not number:
         return None
-    return Head(number=number, sha256=hashlib.sha256(read_bytes(config, number)).hexdigest())
+    return Head(number=number, sha256=sha256(read_bytes(config, number)))
 
 
 def read_bytes(config: PipelineConfig, number: int) -> bytes:
@@ -140,11 +140,16 @@ def read_bytes(config: PipelineConfig, number: int) -> bytes:
         ) from error
 
 
+def sha256(data: bytes) -> str:
+    """The hash by which the next entry names an entry, as lower-case hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def is_whole(data: bytes) -> bool:
     """Whether the bytes of an entry are those that were sealed."""
     seal = data[-_TAIL : -_TAIL + 64]
     zeros = _with_seal(data, _UNSEALED)
-    return hashlib.sha256(zeros).hexdigest().encode() == seal
+    return sha256(zeros).encode() == seal
 
 
 def _with_seal(data: bytes, seal: str) -> bytes:

@@ -17,6 +17,7 @@ from jobforge.errors import (
     RejectLimitError,
 )
 from jobforge.pipeline import lineage
+from jobforge.pipeline.audit_operations import AuditOperations
 from jobforge.pipeline.config import (
     Layer,
     Load,
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 
 
-class PipelineEngine(TableOperations, RejectOperations):
+class PipelineEngine(TableOperations, RejectOperations, AuditOperations):
     """Moves source files through staged, bronze, silver and gold.
 
     Every method raises only errors of `jobforge.errors`, leaves a log of each

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import polars as pl
 
-from jobforge.audit.chained import Told
-from jobforge.audit.findings import Findings
 from jobforge.errors import JobforgeError, SourceError
 from jobforge.pipeline import lineage, recovery
+from jobforge.pipeline.audit.chained import Told
+from jobforge.pipeline.audit.findings import Findings
 from jobforge.pipeline.chain import ChainedFile
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.content import ALGORITHM, contents_of

@@ -7,10 +7,10 @@ from collections import defaultdict
 from itertools import combinations
 from pathlib import Path
 
-from jobforge.audit.chained import Told
-from jobforge.audit.findings import Findings
 from jobforge.errors import RecordError
 from jobforge.pipeline import recovery
+from jobforge.pipeline.audit.chained import Told
+from jobforge.pipeline.audit.findings import Findings
 from jobforge.pipeline.chain import ChainEntry
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.models import BatchRecord, LayerTransitionLog, TransitionStatus

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from jobforge.audit.accounts import check_logs
-from jobforge.audit.chained import Told, read_chain
-from jobforge.audit.files import check_files
-from jobforge.audit.findings import Findings, Verification
-from jobforge.audit.recorded import check_records
 from jobforge.errors import InvalidOptionError
 from jobforge.pipeline import chain
+from jobforge.pipeline.audit.accounts import check_logs
+from jobforge.pipeline.audit.chained import Told, read_chain
+from jobforge.pipeline.audit.files import check_files
+from jobforge.pipeline.audit.findings import Findings, Verification
+from jobforge.pipeline.audit.recorded import check_records
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.root import check_root
 

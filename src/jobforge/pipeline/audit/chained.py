@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 
-from jobforge.audit.findings import Findings
 from jobforge.errors import RecordError
+from jobforge.pipeline.audit.findings import Findings
 from jobforge.pipeline.chain import (
     ChainedFile,
     ChainEntry,
@@ -14,6 +13,7 @@ from jobforge.pipeline.chain import (
     chain_numbers,
     is_whole,
     read_bytes,
+    sha256,
 )
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.records import parse_record
@@ -78,7 +78,7 @@ def read_chain(config: PipelineConfig, findings: Findings) -> Told:
         if told.entries and entry.at < told.entries[-1].entry.at:
             text = f"the clock went back: {entry.at} after {told.entries[-1].entry.at}"
             findings.add("clock", name, text, number)
-        sealed = Sealed(entry, hashlib.sha256(data).hexdigest())
+        sealed = Sealed(entry, sha256(data))
         before, broken = sealed.sha256, False
         told.entries.append(sealed)
         _take(told, entry)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from jobforge.audit.chained import Told
-from jobforge.audit.findings import Findings
 from jobforge.errors import AccountError
+from jobforge.pipeline.audit.chained import Told
+from jobforge.pipeline.audit.findings import Findings
 from jobforge.pipeline.chain import ChainEntry, chain_entry_path
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.models import LayerTransitionLog
