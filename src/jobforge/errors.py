@@ -41,7 +41,8 @@
         ├── ContentChangedError        JF407
         ├── AbandonedError             JF408
         ├── RejectLimitError           JF409
-        └── ExpectationError           JF410
+        ├── ExpectationError           JF410
+        └── GrainError                 JF411
 
 Each error keeps what it is about as attributes (`place`), says what was found,
 and ends with what to do (`hint`). Codes never change their meaning.
@@ -341,6 +342,12 @@ class ExpectationError(TransitionError):
     """More rows fail an expectation than it tolerates."""
 
     code = "JF410"
+
+
+class GrainError(TransitionError):
+    """The declared grain does not tell the rows of an aggregate apart, or not their records."""
+
+    code = "JF411"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

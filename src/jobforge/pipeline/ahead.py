@@ -84,6 +84,7 @@ class Ahead:
             scratch / "rows.parquet",
             scratch / "rejects.parquet" if work.rejects is not None else None,
             scratch / "filtered.parquet" if work.filtered is not None else None,
+            scratch / "groups.parquet" if work.groups is not None else None,
             kept_columns(work, opened),
             hashed=config.content_hashes,
         )
@@ -166,6 +167,7 @@ def _same(one: Work, other: Work) -> bool:
         and len(one.probes) == len(other.probes)
         and (one.rejects is None) == (other.rejects is None)
         and (one.filtered is None) == (other.filtered is None)
+        and (one.groups is None) == (other.groups is None)
         and _columns(one.frame) == _columns(other.frame)
     )
 

@@ -256,7 +256,7 @@ def _files(config: PipelineConfig, log: LayerTransitionLog) -> Iterator[ChainedF
     """What the transition made and what will not change, with the hashes that it knows."""
     known = {log.target_file: log.content_hash}
     known |= {new.file: new.content_hash for new in log.added}
-    made = [log.target_file, log.quarantine_file, log.edges_file]
+    made = [log.target_file, log.quarantine_file, log.edges_file, log.groups_file]
     for file in (*made, *(new.file for new in log.added), *_entries(log)):
         if file is None or not (config.data_root / file).is_file():
             continue

@@ -138,6 +138,10 @@ class PipelineConfig:
         """Folder of the source records that left a layer without a trace in quarantine."""
         return self.catalog_path() / "edges"
 
+    def catalog_groups_path(self) -> Path:
+        """Folder of the source records that went into each row of an aggregate."""
+        return self.catalog_path() / "groups"
+
     def catalog_glossary_path(self) -> Path:
         """Folder of the business terms."""
         return self.catalog_path() / "glossary"

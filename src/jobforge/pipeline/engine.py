@@ -27,6 +27,7 @@ from jobforge.pipeline.config import (
 )
 from jobforge.pipeline.full_run import FullRun, Layers
 from jobforge.pipeline.layers import BronzeLayer, GoldLayer, SilverLayer, StagedLayer
+from jobforge.pipeline.layers.groups import check_grain
 from jobforge.pipeline.layers.referenced import check_tables
 from jobforge.pipeline.layers.staged import Source
 from jobforge.pipeline.provenance import generate_batch_id
@@ -240,6 +241,7 @@ class PipelineEngine(TableOperations, RejectOperations, AuditOperations):
         *,
         load: Load | str = Load.REPLACE,
         on_conflict: OnConflict | str = OnConflict.FAIL,
+        grain: Sequence[str] = (),
     ) -> GoldResult:
         """Build a business table from a silver file.
 
@@ -248,15 +250,25 @@ class PipelineEngine(TableOperations, RejectOperations, AuditOperations):
             transforms: Functions from lazy frame to frame and declared steps, in order.
             load: As for `promote_to_bronze`.
             on_conflict: As for `promote_to_bronze`.
+            grain: Columns that tell one row of the result from another, where a function
+                aggregates: they have to be there before it does. Every row is then traceable
+                to the records of its group.
 
         Raises:
-            TransitionError: A function failed, or more rows fail a rule than it tolerates.
+            TransitionError: A function failed, more rows fail a rule than it tolerates, or the
+                grain does not tell the rows apart.
             UsageError: A rule cannot judge the rows, or refers to no table.
             SchemaMismatchError: As for `promote_to_bronze`.
             PublishConflictError: As for `promote_to_bronze`.
             StorageError: The path is no silver file, or the root cannot be written.
         """
-        outcome = self._gold.run(silver_path, self.config, transforms, Loading(load, on_conflict))
+        outcome = self._gold.run(
+            silver_path,
+            self.config,
+            transforms,
+            Loading(load, on_conflict),
+            grain=check_grain(grain),
+        )
         return {
             "batch_id": outcome.log.batch_id,
             "gold_path": outcome.path,
@@ -275,6 +287,7 @@ class PipelineEngine(TableOperations, RejectOperations, AuditOperations):
         read: ReadOptions | None = None,
         load: Load | str = Load.REPLACE,
         on_conflict: OnConflict | str = OnConflict.FAIL,
+        grain: Sequence[str] = (),
     ) -> PipelineResult:
         """Move a source through all four layers, as the four methods by hand would.
 
@@ -292,6 +305,7 @@ class PipelineEngine(TableOperations, RejectOperations, AuditOperations):
             read: As for `ingest`.
             load: As for `promote_to_bronze`, in all three layers.
             on_conflict: As for `promote_to_bronze`.
+            grain: As for `promote_to_gold`.
 
         Raises:
             JobforgeError: As the four methods do.
@@ -301,7 +315,7 @@ class PipelineEngine(TableOperations, RejectOperations, AuditOperations):
         for layer, transforms in ((Layer.SILVER, silver_transforms), (Layer.GOLD, gold_transforms)):
             place = Place(layer, str(table_name))
             check_tables(self.config, resolve_steps(transforms, place), place)
-        wanted = FullRun(schema, silver_transforms, gold_transforms, loading)
+        wanted = FullRun(schema, silver_transforms, gold_transforms, loading, check_grain(grain))
         layers = Layers(self._staged, self._bronze, self._silver, self._gold)
         staged, bronze, silver, gold = layers.run(
             source_path, self.config, table_name, domain, wanted, read, self._progress

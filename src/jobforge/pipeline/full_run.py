@@ -25,6 +25,7 @@ class FullRun:
     silver: Sequence[Transform] | None
     gold: Sequence[Transform] | None
     loading: Loading
+    grain: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Layers:
             if config.fused:
                 bronze_ahead = self.bronze.ahead(config, wanted.schema, wanted.loading)
                 stack.callback(bronze_ahead.drop)
-                gold_ahead = self.gold.ahead(config, wanted.gold, wanted.loading)
+                gold_ahead = self.gold.ahead(config, wanted.gold, wanted.loading, wanted.grain)
                 if gold_ahead is not None:
                     stack.callback(gold_ahead.drop)
             staged = self.staged.run(
@@ -83,7 +84,12 @@ class Layers:
                     Neighbours(then=gold_ahead),
                 )
                 gold = self.gold.run(
-                    silver.path, config, wanted.gold, wanted.loading, Neighbours(gold_ahead)
+                    silver.path,
+                    config,
+                    wanted.gold,
+                    wanted.loading,
+                    Neighbours(gold_ahead),
+                    wanted.grain,
                 )
         return [staged, bronze, silver, gold]
 

@@ -214,6 +214,10 @@ class LayerTransitionLog(Record):
     contract: ContractRef | None = None
     edges_file: str | None = None
     """Names the source records that left without a trace in quarantine."""
+    grain: tuple[str, ...] = ()
+    """Columns that tell one row of an aggregate from another, as they were declared."""
+    groups_file: str | None = None
+    """Names the source records that went into each row, by the columns of the grain."""
     operation: Operation | None = None
     """Null in records of format 1."""
     transforms_applied: tuple[TransformRef, ...] = ()
@@ -242,6 +246,7 @@ class LayerTransitionLog(Record):
     def names(self) -> tuple[str, ...]:
         """Every file that it wrote, meant to write or removed."""
         files = (*self.planned, self.target_file, self.quarantine_file, self.edges_file)
+        files = (*files, self.groups_file)
         refs = (*self.added, *self.removed)
         return (*(file for file in files if file is not None), *(ref.file for ref in refs))
 

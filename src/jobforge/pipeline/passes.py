@@ -34,6 +34,7 @@ class Part:
         target: File for its rows.
         rejects: File for its rejects, where it can have some.
         filtered: File for the records that filters leave out, where there are filters.
+        groups: File for the records that go into each row of an aggregate.
         kept: Columns that are not to be written: they are those of the input.
         hashed: Whether to tell what the rows hold.
     """
@@ -42,6 +43,7 @@ class Part:
     target: Path
     rejects: Path | None
     filtered: Path | None
+    groups: Path | None = None
     kept: Mapping[str, str] = field(default_factory=dict)
     hashed: bool = False
 
@@ -60,6 +62,7 @@ class Part:
             (work.rejects, self.rejects),
             (work.frame.drop(columns(self.kept)) if self.kept else work.frame, self.target),
             (work.filtered, self.filtered),
+            (work.groups, self.groups),
         ]
         metadata = work.footer.metadata()
         return [
@@ -79,7 +82,9 @@ class Part:
         left = pl.scan_parquet(self.filtered, glob=False) if self.filtered is not None else None
         number = len(self.work.probes)
         nulls = small[number].row(0, named=True) if self.work.count_nulls else {}
-        found = Written(self.target, rows, self.rejects, small[:number], left, nulls)
+        found = Written(
+            self.target, rows, self.rejects, small[:number], left, self.groups, nulls=nulls
+        )
         if self.sums is None:
             return found
         contents = None if self.kept else self.sums.contents(small[-1])

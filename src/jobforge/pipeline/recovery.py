@@ -134,7 +134,7 @@ def what_stands(config: PipelineConfig, log: LayerTransitionLog) -> dict[str, ob
     Raises:
         TableDamagedError: The log of the table cannot be read.
     """
-    target, rejects, edges = (*log.planned, None, None, None)[:3]
+    target, rejects, edges, groups = (*log.planned, None, None, None, None)[:4]
     root = config.data_root
     found: dict[str, object] = {}
     if log.target_layer is not Layer.STAGED:
@@ -149,6 +149,8 @@ def what_stands(config: PipelineConfig, log: LayerTransitionLog) -> dict[str, ob
         found["quarantine_file"] = rejects
     if found and edges is not None and (root / edges).exists():
         found["edges_file"] = edges
+    if found and groups is not None and (root / groups).exists():
+        found["groups_file"] = groups
     return found
 
 
@@ -280,6 +282,7 @@ def _tidy(config: PipelineConfig, log: LayerTransitionLog) -> None:
         folder / LOG,
         config.quarantine_path() / log.target_layer / log.domain / log.table,
         config.catalog_edges_path() / log.target_layer / log.domain / log.table,
+        config.catalog_groups_path() / log.target_layer / log.domain / log.table,
         config.catalog_schemas_path() / log.domain,
         config.catalog_tables_path() / log.domain,
     ):

@@ -74,6 +74,7 @@ class Move:
     operation: Operation
     inputs: tuple[InputRef, ...] = ()
     transforms: tuple[TransformRef, ...] = ()
+    grain: tuple[str, ...] = ()
     contract: ContractRef | None = None
     cures: str | None = None
     discreet: bool = False
@@ -138,6 +139,7 @@ class Transition:
             inputs=move.inputs,
             operation=move.operation,
             transforms_applied=move.transforms,
+            grain=move.grain,
             contract=move.contract,
             started_at=self.started_at,
             status=TransitionStatus.RUNNING,
@@ -290,7 +292,7 @@ class Transition:
         chain.add_transition(self.config, record, self.log, self._clock)
 
     def _names(self, record: BatchRecord) -> tuple[str, ...]:
-        """Names for the file of the transition, its rejects and its edges."""
+        """Names for the file of the transition, its rejects, its edges and its groups."""
         move, config = self.move, self.config
         place = Path(move.domain) / move.table
         layer = move.target_layer
@@ -300,6 +302,8 @@ class Transition:
         ]
         if layer in (Layer.SILVER, Layer.GOLD):
             folders.append(config.catalog_edges_path() / layer / place)
+        if layer is Layer.GOLD:
+            folders.append(config.catalog_groups_path() / layer / place)
         store = self.store
         logs = [log for log in record.transitions if log.target_layer is layer]
         taken = {Path(name).name for log in logs for name in log.names}

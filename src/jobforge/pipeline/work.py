@@ -25,6 +25,8 @@ class Written:
     probes: list[pl.DataFrame]
     filtered: pl.LazyFrame | None = None
     """Source records that a declared filter left out, in a scratch file."""
+    groups: Path | None = None
+    """The scratch file of the source records that went into each row of an aggregate."""
     nulls: dict[str, int] = field(default_factory=dict)
     """Nulls of each column, where they were counted in the pass."""
     sha256: str | None = None
@@ -36,7 +38,8 @@ class Written:
 
     def files(self) -> list[Path]:
         """The files that will be published."""
-        return [self.target, *([self.rejects] if self.rejects is not None else [])]
+        others = [self.rejects, self.groups]
+        return [self.target, *(file for file in others if file is not None)]
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class Work:
         judge: Called with what was written, before it becomes visible.
         rejects: Rows for quarantine.
         filtered: Source records that a declared filter leaves out.
+        groups: Source records that go into each row of an aggregate, with its grain.
         probes: Small frames to compute in the same pass.
         locate: Called when computing failed, to name the step that is to blame; None
             where it is none of them.
@@ -95,6 +99,7 @@ class Work:
     judge: Callable[[Written], Verdict]
     rejects: pl.LazyFrame | None = None
     filtered: pl.LazyFrame | None = None
+    groups: pl.LazyFrame | None = None
     probes: tuple[pl.LazyFrame, ...] = ()
     locate: Callable[[BaseException], JobforgeError | None] | None = None
     sources: Callable[[], tuple[SourceInfo, ...]] = tuple

@@ -117,9 +117,7 @@ def _publish(
         if verdict.refusal is not None:
             publication.drop(target)
             _refuse(transition, publication, work, verdict.refusal, rejected if held else None)
-        edges = others[0] if verdict.edges is not None else None
-        if verdict.edges is not None and edges is not None:
-            _write_edges(verdict.edges, publication.reserve(edges), work.footer)
+        edges, groups = _beside(publication, work, verdict, written, others)
         publication.place()
         version = _version(transition, file, schema, content_hash, joining, base)
         publication.keep()
@@ -128,6 +126,7 @@ def _publish(
         target_file=transition.relative(target),
         quarantine_file=transition.relative(rejected) if held else None,
         edges_file=transition.relative(edges) if edges is not None else None,
+        groups_file=transition.relative(groups) if groups is not None else None,
         content_hash=content_hash,
         contents=written.contents,
         table_version=version.number if version else None,
@@ -174,6 +173,21 @@ def _refuse(
         raise refusal
     transition.note(work.sources(), quarantine_file=transition.relative(rejected))
     raise refusal.at(quarantine=str(rejected))
+
+
+def _beside(
+    publication: Publication, work: Work, verdict: Verdict, written: Written, others: list[Path]
+) -> tuple[Path | None, Path | None]:
+    """Files about source records: those that left, and those that went into aggregates."""
+    edges, groups = (*others, None, None)[:2]
+    if verdict.edges is None or edges is None:
+        edges = None
+    else:
+        _write_edges(verdict.edges, publication.reserve(edges), work.footer)
+    if written.groups is None or groups is None:
+        return edges, None
+    publication.adopt(written.groups, groups)
+    return edges, groups
 
 
 def _write_edges(edges: pl.LazyFrame, path: Path, footer: Footer) -> None:
@@ -291,13 +305,14 @@ class Place:
         """
         for path in (self.rejected, self.target):
             self.publication.drop(path)
-        if work.filtered is not None:
+        if work.filtered is not None or work.groups is not None:
             make_folder(self.scratch)
         return Part(
             work,
             rejects=self.publication.reserve(self.rejected) if work.rejects is not None else None,
             target=self.publication.reserve(self.target),
             filtered=self.scratch / "filtered.parquet" if work.filtered is not None else None,
+            groups=self.scratch / "groups.parquet" if work.groups is not None else None,
             hashed=self.hashed,
         )
 

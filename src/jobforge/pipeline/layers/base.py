@@ -66,6 +66,7 @@ class LayerBase:
         referenced: tuple[InputRef, ...] = (),
         contract: Contract | None = None,
         begun: Begun | None = None,
+        grain: tuple[str, ...] = (),
     ) -> Transition:
         footer = opened.footer
         file = relative_to_root(opened.path, config.data_root)
@@ -91,6 +92,7 @@ class LayerBase:
                 *referenced,
             ),
             transforms=transforms,
+            grain=grain,
             contract=None
             if contract is None
             else ContractRef(version=contract.version, sha256=contract.sha256),
@@ -131,6 +133,7 @@ class StepLayer(LayerBase, ABC):
         transforms: Sequence[Transform] | None = None,
         loading: Loading | None = None,
         neighbours: Neighbours = ALONE,
+        grain: tuple[str, ...] = (),
     ) -> Outcome:
         """`process`, with the log of the transition in the result."""
         opened = self._open(path, self.source)
@@ -142,7 +145,7 @@ class StepLayer(LayerBase, ABC):
         references = tuple(step.reference for step in steps)
         begun = neighbours.begun()
         transition = self._transition(
-            config, opened, loading, references, referenced, contract, begun
+            config, opened, loading, references, referenced, contract, begun, grain
         )
 
         def plan(_: Path) -> Work:
@@ -153,7 +156,11 @@ class StepLayer(LayerBase, ABC):
         return carry_out(transition, plan, how, neighbours)
 
     def ahead(
-        self, config: PipelineConfig, transforms: Sequence[Transform] | None, loading: Loading
+        self,
+        config: PipelineConfig,
+        transforms: Sequence[Transform] | None,
+        loading: Loading,
+        grain: tuple[str, ...] = (),
     ) -> Ahead | None:
         """This layer, to be computed in the pass of the layer before it.
 
@@ -166,7 +173,7 @@ class StepLayer(LayerBase, ABC):
             return None
 
         def plan(opened: LayerFile, begun: Begun) -> Work:
-            transition = self._transition(config, opened, loading, begun=begun)
+            transition = self._transition(config, opened, loading, begun=begun, grain=grain)
             return self._work(opened, steps, transition, loading)
 
         return Ahead(plan, self._clock)

@@ -10,6 +10,7 @@ from jobforge.errors import RowIdentityError
 from jobforge.pipeline.config import Layer, Loading, PipelineConfig
 from jobforge.pipeline.footer import LayerFile
 from jobforge.pipeline.layers.base import StepLayer
+from jobforge.pipeline.layers.groups import check_grain, check_groups, groups_of
 from jobforge.pipeline.layers.guard import Guard
 from jobforge.pipeline.layers.identity import Counts
 from jobforge.pipeline.layers.leaving import by_kind, filtered_of, rejects_of, verdict_of
@@ -33,6 +34,8 @@ class GoldLayer(StepLayer):
         silver_path: Path | str,
         config: PipelineConfig,
         transforms: Sequence[Transform] | None = None,
+        *,
+        grain: Sequence[str] = (),
     ) -> Path:
         """Move a silver file to gold.
 
@@ -40,21 +43,24 @@ class GoldLayer(StepLayer):
             silver_path: A file that silver returned.
             config: Where the data root is.
             transforms: Functions from lazy frame to frame and declared steps, in order.
+            grain: As for `PipelineEngine.promote_to_gold`.
 
         Returns:
             Path of the Parquet file. Where a function lost `_source_row` (an
-            aggregation, a `select` without it), the table is traceable to the
-            batch only, and the log says so.
+            aggregation, a `select` without it) and there is no grain, the table is
+            traceable to the batch only, and the log says so.
 
         Raises:
             TransformError: A function raised, returned no frame, asks for a
                 column that is not there, or failed while it was computed.
             InvalidRuleError: A rule cannot judge the rows.
+            GrainError: The grain does not tell one row from another, or not which records
+                are in it.
             ExpectationError: More rows fail an expectation than it tolerates.
             NotAJobforgeFileError: The path is no file of jobforge.
             WrongLayerError: The file is not a silver one.
         """
-        return self.run(silver_path, config, transforms).path
+        return self.run(silver_path, config, transforms, grain=check_grain(grain)).path
 
     def _work(
         self,
@@ -66,24 +72,30 @@ class GoldLayer(StepLayer):
         guard = Guard(opened, self.name, transition.started_at, lossy=True)
         stages = guard.run(steps)
         identified = stages[-1].identified if stages else opened.footer.traceable
+        grain = transition.move.grain
+        finished = guard.finished(stages)
+        groups = groups_of(guard, stages, finished, grain)
 
         def judge(written: Written) -> Verdict:
             seen = guard.seen(stages, written)
             counts = guard.identified(stages, seen, written)
             _check_identities(guard, stages, counts)
             notes: tuple[Note, ...] = ()
-            if opened.footer.traceable and not identified:
+            if grain:
+                check_groups(guard, grain, written)
+            if opened.footer.traceable and not identified and not grain:
                 loser = next(stage for stage in stages if not stage.identified)
                 notes = (_lost_note(loser),)
             account = _account(opened, stages, counts, seen, written)
             return verdict_of(guard, stages, seen, written, account, notes=notes)
 
         return Work(
-            guard.finished(stages),
+            finished,
             self._footer(opened.footer, traceable=identified),
             judge,
             rejects=rejects_of(guard, stages),
             filtered=filtered_of(guard, stages),
+            groups=groups,
             probes=tuple(probe for stage in stages for probe in stage.probes),
             locate=lambda error: guard.locate(stages, error),
             least_bytes=opened.size_bytes // 2,

@@ -51,8 +51,8 @@ class _Found:
     """A file that holds records to be erased."""
 
     path: Path
-    rejects: bool
-    """Whether it is one of quarantine."""
+    beside: str
+    """`quarantine` or `groups`, where it is no file of the table itself."""
     rows: int
     hits: int
 
@@ -165,6 +165,7 @@ def _holding(
     folders = [
         table_folder(config, layer, table.domain, table.table),
         config.quarantine_path() / layer / table.domain / table.table,
+        config.catalog_groups_path() / layer / table.domain / table.table,
     ]
     found = []
     nameless = []
@@ -185,7 +186,8 @@ def _holding(
                 continue
             if hits := wanted.hits(frame):
                 rows = int(frame.select(pl.len()).collect().item())
-                found.append(_Found(path, path.parent == folders[1], rows, hits))
+                places = {folders[1]: "quarantine", folders[2]: "groups"}
+                found.append(_Found(path, places.get(path.parent, ""), rows, hits))
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             raise TableDamagedError(
                 f"{path} cannot be read ({(str(error).splitlines() or [''])[0]})",
@@ -224,7 +226,7 @@ class _Erasure:
             newest = store.version() if store is not None and store.latest() else None
             current = {file.name for file in newest.files} if newest is not None else set[str]()
             # A file that only earlier versions have is not written anew.
-            kept = [f for f in self._found if f.rejects or store is None or f.path.name in current]
+            kept = [f for f in self._found if f.beside or store is None or f.path.name in current]
             with Publication(lambda: landed(transition)) as publication:
                 files = self._write(publication, kept)
                 self._record(newest, files)
@@ -265,7 +267,7 @@ class _Erasure:
     def _record(self, newest: Version | None, files: list[_Replacement]) -> None:
         """Name what goes and what comes, before anything does."""
         transition = self._transition
-        tables = [file for file in files if not file.old.rejects]
+        tables = [file for file in files if not file.old.beside]
         gone = sum(file.old.hits for file in tables)
         rows = newest.commit.rows if newest is not None else sum(f.old.rows for f in tables)
         transition.record(
@@ -303,14 +305,14 @@ class _Erasure:
             files = ", ".join(self._nameless[:_SHOWN])
             text = f"rows that do not name their record may still hold it, in {files}"
             notes.append(Note(topic="aggregates", text=text))
-        rejects = sum(found.hits for found in self._found if found.rejects)
+        rejects = sum(found.hits for found in self._found if found.beside == "quarantine")
         if rejects:
             notes.append(Note(topic="quarantine", text=f"{rejects} rows of it went too"))
         return tuple(notes)
 
     def _version(self, newest: Version | None, files: list[_Replacement]) -> Version | None:
         store = self._transition.store
-        by_name = {file.old.path.name: file.data for file in files if not file.old.rejects}
+        by_name = {file.old.path.name: file.data for file in files if not file.old.beside}
         if store is None or newest is None or not by_name:
             return None
         schema = store.scan(newest).collect_schema()
