@@ -50,6 +50,9 @@ class PipelineConfig:
         fused: Whether a full run computes bronze in the pass that writes staged, and
             gold in the pass that writes silver: quicker, and the result is the
             same. Without it each layer is read back before the next is computed.
+        keep_source: Whether an ingest keeps the bytes of its source files in the
+            data root (`sources/`), so that the text of a record can be shown when
+            the file has moved.
 
     Raises:
         InvalidConfigError: The data root is empty or a URI.
@@ -58,6 +61,7 @@ class PipelineConfig:
     data_root: Path = Path("data")  # text is taken too
     row_numbers: bool = True
     fused: bool = True
+    keep_source: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.data_root, (str, Path)):
@@ -65,7 +69,7 @@ class PipelineConfig:
                 f"the data root is a {type(self.data_root).__name__}, not a path",
                 hint="PipelineConfig(data_root=Path('data'))",
             )
-        for name in ("row_numbers", "fused"):
+        for name in ("row_numbers", "fused", "keep_source"):
             if not isinstance(getattr(self, name), bool):
                 raise InvalidConfigError(
                     f"{name} is {getattr(self, name)!r}", hint="use True or False"
@@ -106,6 +110,10 @@ class PipelineConfig:
     def quarantine_path(self) -> Path:
         """Folder of rejected rows, by layer."""
         return self.data_root / "quarantine"
+
+    def sources_path(self) -> Path:
+        """Folder of source files that were kept, by their SHA-256."""
+        return self.data_root / "sources"
 
     def catalog_path(self) -> Path:
         """Folder of every record."""

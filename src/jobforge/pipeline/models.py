@@ -52,6 +52,7 @@ class Operation(StrEnum):
     """Files that no version to be kept needs are removed."""
 
 
+ARCHIVED = r"^sources/[0-9a-f]{2}/[0-9a-f]{64}(\.[a-z0-9]{1,11}){0,2}$"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -103,6 +104,10 @@ class SourceInfo(Record):
     checkpoints: tuple[Checkpoint, ...] = ()
     """Where some of its records begin, evenly spread, so that any is found soon; none of a small
     file."""
+
+    archived: Annotated[str, Field(pattern=ARCHIVED)] | None = None
+    """Where its bytes were kept, relative to the data root; null where they were not. An erasure
+    of one of its records removes them."""
 
     @property
     def place(self) -> Path:

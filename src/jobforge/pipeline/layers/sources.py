@@ -26,6 +26,7 @@ from jobforge.pipeline.provenance import (
     provenance_last,
     stamp,
 )
+from jobforge.pipeline.source_archive import archive_name, keep
 from jobforge.pipeline.transition import Move
 from jobforge.quality.quarantine import REASONS, STEP
 from jobforge.readers.base import ReadContext, ReadOptions, SourceNote, SourceTable
@@ -69,6 +70,16 @@ class Staging:
         """
         for file in self.files:
             file.check_unchanged()
+
+    def keep(self, config: PipelineConfig) -> None:
+        """Keep the bytes of the sources, where that is asked for.
+
+        Raises:
+            SourceChangedError: One of them changed since it was read.
+            StorageError: The data root cannot be written.
+        """
+        for info, file in zip(self.infos, self.files, strict=True):
+            keep(config, info, file.path)
 
 
 def stage_sources(
@@ -141,7 +152,7 @@ def _put_together(
         rejects=pl.concat(rejects) if rejects else None,
         rows=sum(one.table.rows for one in opened),
         rejected=sum(one.table.rejected for one in opened),
-        infos=tuple(map(_info, opened)),
+        infos=tuple(_info(one, config) for one in opened),
         notes=(*_asked(options), *_notes(opened)),
         files=tuple(one.file for one in opened),
     )
@@ -286,7 +297,7 @@ def _kept_out(rejects: pl.LazyFrame, entry: FoundFile, move: Move, at: datetime)
     return provenance_last(stamped, stamped.collect_schema().names())
 
 
-def _info(opened: Opened) -> SourceInfo:
+def _info(opened: Opened, config: PipelineConfig) -> SourceInfo:
     entry, file, table = opened.entry, opened.file, opened.table
     # Where the hash is not known yet, a number that nothing else has stands in its place.
     sha256 = file.sha256 if table.proof is None else secrets.token_hex(32)
@@ -302,6 +313,7 @@ def _info(opened: Opened) -> SourceInfo:
         options=opened.choice.as_read(table),
         detected=dict(table.detected),
         checkpoints=table.checkpoints,
+        archived=archive_name(entry.name, sha256) if config.keep_source else None,
     )
 
 
