@@ -271,6 +271,19 @@ def test_an_erasure_takes_the_kept_source_too(
     assert find_source(keeping.config, record, "in.csv").state is SourceState.MISSING
 
 
+def test_an_erasure_takes_what_others_had_kept_of_the_same_bytes(
+    keeping: PipelineEngine, source: Path
+) -> None:
+    other = source.with_suffix(".txt")
+    other.write_text(TEXT)
+    keeping.ingest(other, "u")
+    plain = PipelineEngine(replace(keeping.config, keep_source=False))
+    record = ingested(plain, source)
+    assert len(files_below(keeping.config.sources_path())) == 1
+    plain.erase("t", [SourceRecord(record.batch_id, 1)], "asked for")
+    assert files_below(keeping.config.sources_path()) == []
+
+
 def test_an_erasure_that_breaks_off_leaves_no_kept_source_behind(
     keeping: PipelineEngine, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -312,6 +325,20 @@ def test_kept_sources_that_no_batch_names_go_once_they_are_a_day_old(
     assert keeping.plan_clean().debris == (loose[0],)
     keeping.clean()
     assert [path.exists() for path in (kept, *loose)] == [True, False, True]
+
+
+def test_the_kept_source_of_a_failed_ingest_goes(
+    keeping: PipelineEngine, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("jobforge.pipeline.writing._checked_schema", lambda *_: 1 / 0)
+        with pytest.raises(JobforgeError):
+            keeping.ingest(source, "t")
+    (record,) = lineage.all_records(keeping.config)
+    kept = keeping.config.data_root / (record.sources[0].archived or "")
+    day = time.time() - 90_000
+    os.utime(kept, (day, day))
+    assert keeping.plan_clean().debris == (kept,)
 
 
 class Secretive(ReadOptions):

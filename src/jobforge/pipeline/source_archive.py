@@ -1,8 +1,8 @@
 """Source files kept beside the layers, byte for byte: `sources/{2 digits}/{SHA-256}{ending}`.
 
 A file keeps the ending of its name, by which readers tell what it is. The same
-bytes are kept once. A file that no batch record names is one of an ingest that
-failed: `clean` removes it.
+bytes are kept once. A file that no batch has is one of an ingest that failed:
+`clean` removes it.
 """
 
 from __future__ import annotations
@@ -64,9 +64,19 @@ def keep(config: PipelineConfig, info: SourceInfo, path: Path) -> None:
         publication.keep()
 
 
+def copies(config: PipelineConfig, sha256: str) -> list[Path]:
+    """Files of the archive with these bytes: one for each ending that they were read under."""
+    return sorted((config.sources_path() / sha256[:2]).glob(f"{sha256}*"))
+
+
 def unnamed(config: PipelineConfig, records: Iterable[BatchRecord]) -> Iterator[Path]:
-    """Files of the archive that no batch record names."""
-    named = {info.archived for record in records for info in record.sources}
+    """Files of the archive that no batch has, unless as one whose ingest failed."""
+    named = {
+        info.archived
+        for record in records
+        for info in record.sources
+        if any(log.target_file or log.completed_at is None for log in record.transitions)
+    }
     root = config.data_root
     for path in sorted(config.sources_path().glob("*/*")):
         if not is_temporary(path.name) and path.relative_to(root).as_posix() not in named:

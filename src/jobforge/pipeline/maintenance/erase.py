@@ -32,6 +32,7 @@ from jobforge.pipeline.models import (
     TransitionStatus,
 )
 from jobforge.pipeline.provenance import SOURCE_ROW, generate_batch_id
+from jobforge.pipeline.source_archive import copies
 from jobforge.pipeline.transition import Clock, Transition, utc_now
 from jobforge.pipeline.versions import conflict, table_folder, table_store
 from jobforge.pipeline.writing import landed
@@ -196,14 +197,14 @@ def _holding(
 
 
 def _archived(config: PipelineConfig, wanted: Wanted) -> list[Path]:
-    """Source files in the data root that hold one of the records."""
-    found = set()
+    """Source files in the data root that hold one of the records, whoever had them kept."""
+    found: set[Path] = set()
     for batch, name in wanted.sources():
         record = lineage.load(config, batch)
         for info in record.sources if record is not None else ():
-            if info.name == name and info.archived is not None:
-                found.add(config.data_root / info.archived)
-    return sorted(path for path in found if path.exists())
+            if info.name == name:
+                found.update(copies(config, info.sha256))
+    return sorted(found)
 
 
 class _Erasure:
