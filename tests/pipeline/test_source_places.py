@@ -57,7 +57,7 @@ def test_the_record_says_how_a_source_was_read(engine: PipelineEngine, source: P
     assert info.options is not None
     assert (info.options["delimiter"], info.options["encoding"]) == (";", "utf-8")
     assert CsvOptions(**info.options).quote == '"'
-    assert info.detected == {"byte_order_mark": "utf-8"}
+    assert info.detected == {"byte_order_mark": "utf-8", "structure": "regular"}
     assert (info.checkpoints, info.archived) == ((), None)
 
 

@@ -26,6 +26,7 @@ from jobforge.readers.csv import CsvOptions
 from jobforge.readers.csv import reader as csv_reader
 from jobforge.readers.csv.records import Dialect
 from jobforge.readers.csv.scan import by_blocks
+from jobforge.readers.csv.skip import nearer
 from jobforge.readers.excel import ExcelOptions
 from jobforge.readers.fixed_width import FixedWidthOptions
 from jobforge.readers.json import JsonOptions
@@ -67,7 +68,7 @@ def told(path: Path, scratch: Path, options: ReadOptions | None = None) -> Told:
     known = choice.as_read(table)
     assert known is not None
     assert isinstance(choice.reader, Locating)
-    context = ReadContext(scratch, checkpoints=table.checkpoints)
+    context = ReadContext(scratch, checkpoints=table.checkpoints, detected=table.detected)
     return Told(choice.reader, source, choice.reader.options(**known), table, context)
 
 
@@ -181,6 +182,30 @@ def test_the_scan_of_a_regular_file_takes_its_checkpoints_where_records_begin(
     assert all(
         after - before >= every for before, after in zip([0, *offsets], offsets, strict=False)
     )
+
+
+@given(known=texts(title=False), block=st.integers(1, 12), data=st.data())
+def test_regular_records_are_passed_over_up_to_what_is_looked_for(
+    tmp_path: Path, known: Known, block: int, data: st.DataObject
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(known.text.encode())
+    begins = [
+        Checkpoint(number, len(known.text[:before].encode()), first)
+        for number, (first, _, before, _) in enumerate(known.places, start=1)
+    ]
+    if not begins:
+        return
+    start = data.draw(st.sampled_from(begins))
+    target = data.draw(st.sampled_from(begins[start.record - 1 :]))
+    for beyond in (
+        lambda mark: mark.record > target.record,
+        lambda mark: mark.line > target.line,
+    ):
+        found = nearer(path, start, b'"', beyond, block)
+        assert found in begins
+        assert start.record <= found.record <= target.record
+        assert nearer(path, start, b'"', beyond, 1) == target
 
 
 @pytest.mark.parametrize("name", ["t.csv.gz", "t.csv.zst", "t.csv.bz2", "t.csv.zip"])
@@ -298,7 +323,7 @@ def test_a_large_file_is_looked_up_from_its_checkpoints(tmp_path: Path, *, fault
     found = told(path, tmp_path / "scratch", CsvOptions(bad_rows="quarantine"))
     assert found.table.rejected == fault
     assert [type(mark) for mark in found.table.checkpoints] == [Checkpoint] * 2
-    wanted = [rows, 1, 77_777, 120_000, 120_001]
+    wanted = [rows, 1, 20, 77_777, 120_000, 120_001, 130_000]
     places = found.places(*wanted)
     data = path.read_bytes()
     for number, place in zip(wanted, places, strict=True):
@@ -323,13 +348,13 @@ def test_a_large_file_without_checkpoints_is_scanned_once_more(
     bare = Told(**{**vars(found), "context": ReadContext(tmp_path / "scratch")})
     seen: list[object] = []
 
-    def spy(*given: object) -> list[RecordPlace]:
-        seen.append(given[-1])
-        return []
+    def spy(*given: object) -> None:
+        seen.append(given[-2:])
 
-    monkeypatch.setattr(csv_reader, "find_places", spy)
-    bare.places(5)
-    assert seen == [found.table.checkpoints]
+    monkeypatch.setattr(csv_reader, "Lookup", spy)
+    with pytest.raises(AttributeError):
+        bare.places(5)
+    assert seen == [(found.table.checkpoints, True)]
 
 
 def test_lines_of_json(tmp_path: Path) -> None:
@@ -505,5 +530,5 @@ def test_what_a_file_showed_is_in_the_options(tmp_path: Path) -> None:
     found = written(tmp_path, "t.csv", b"\xef\xbb\xbfa;b\n1;2,5\n")
     assert isinstance(found.options, CsvOptions)
     assert (found.options.delimiter, found.options.encoding) == (";", "utf-8")
-    assert found.table.detected == {"byte_order_mark": "utf-8"}
+    assert found.table.detected == {"byte_order_mark": "utf-8", "structure": "regular"}
     assert found.table.checkpoints == ()

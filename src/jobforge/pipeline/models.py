@@ -100,7 +100,7 @@ class SourceInfo(Record):
     so it can be read again. Null where one of them is no JSON."""
     detected: dict[str, str] = Field(default_factory=dict)
     """What else the file showed of how it is to be read: `compression`, `member` of an archive,
-    `byte_order_mark`."""
+    `byte_order_mark`, `shape` of JSON, a regular `structure` of delimited text."""
     checkpoints: tuple[Checkpoint, ...] = ()
     """Where some of its records begin, evenly spread, so that any is found soon; none of a small
     file."""

@@ -249,7 +249,8 @@ def _asked(
     with tempfile.TemporaryDirectory(prefix="jobforge-") as folder:
         try:
             file = SourceFile(source.path)
-            ask(reader, file, options, ReadContext(Path(folder), checkpoints=info.checkpoints))
+            known = ReadContext(Path(folder), checkpoints=info.checkpoints, detected=info.detected)
+            ask(reader, file, options, known)
             file.check_unchanged()
         except JobforgeError as error:
             raise error.at(file=str(source.path)) from error

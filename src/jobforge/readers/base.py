@@ -125,12 +125,14 @@ class ReadContext:
             computed already; None where it has to prove it first.
         checkpoints: What the reader gave with `SourceTable.checkpoints` when it
             read the same bytes in the same way, for finding places in them.
+        detected: `SourceTable.detected` of that reading.
     """
 
     scratch: Path
     progress: Progress = no_progress
     background: Background | None = None
     checkpoints: tuple[Checkpoint, ...] = ()
+    detected: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -162,8 +164,8 @@ class SourceTable:
     detected: Mapping[str, str] = field(default_factory=dict)
     """What else was found that says how the file is to be read, such as its compression."""
     checkpoints: tuple[Checkpoint, ...] = ()
-    """Beginnings of records, some 8 MiB or a 64th of the file apart, from where to read on; none
-    of a small file."""
+    """Beginnings of records, some 8 MiB or a 64th of the file apart, from where to read on; a small
+    file has none."""
 
 
 class Reader(Protocol):

@@ -14,7 +14,7 @@ from itertools import accumulate, groupby
 from jobforge.errors import RecordNotFoundError
 
 _LEAST_BYTES = 8 << 20
-"""What even the exact reader of delimited text passes over in about a tenth of a second."""
+"""What the exact reader of delimited text passes over in a third of a second."""
 _MOST = 64
 """Checkpoints that a record of a file may have."""
 

@@ -11,7 +11,7 @@ import polars as pl
 from jobforge.readers.base import ReadContext, ReadOptions, SourceNote, SourceTable
 from jobforge.readers.csv.exact import ExactReading
 from jobforge.readers.csv.head import Head, read_head
-from jobforge.readers.csv.lookup import find_places, records_on
+from jobforge.readers.csv.lookup import Lookup
 from jobforge.readers.csv.options import CsvOptions
 from jobforge.readers.csv.structure import SMALL, Structure, by_records
 from jobforge.readers.places import Checkpoint, RecordPlace
@@ -20,6 +20,7 @@ from jobforge.storage.source import SourceFile
 
 _ENDINGS = (".csv", ".tsv", ".tab", ".psv", ".txt")
 _LARGE = 8 << 20  # bytes from which on it pays to prove a file while it is read
+_STRUCTURE, _REGULAR = "structure", "regular"
 
 
 class CsvReader:
@@ -47,18 +48,14 @@ class CsvReader:
         records: Sequence[int],
         context: ReadContext,
     ) -> list[RecordPlace]:
-        """See `Locating.places`; the exact reader reads on from the checkpoint before a record."""
-        attempt = _attempt(source, options, context)
-        return find_places(
-            source, attempt.text, attempt.head, options, records, attempt.checkpoints()
-        )
+        """See `Locating.places`."""
+        return _attempt(source, options, context).lookup().places(records)
 
     def records_at(
         self, source: SourceFile, options: CsvOptions, line: int, context: ReadContext
     ) -> range:
         """See `Locating.records_at`."""
-        attempt = _attempt(source, options, context)
-        return records_on(line, attempt.text, attempt.head, options, attempt.checkpoints())
+        return _attempt(source, options, context).lookup().records_on(line)
 
 
 def _attempt(source: SourceFile, options: CsvOptions, context: ReadContext) -> _Attempt:
@@ -76,13 +73,16 @@ class _Attempt:
     options: CsvOptions
     context: ReadContext
 
-    def checkpoints(self) -> tuple[Checkpoint, ...]:
-        """From where records can be looked up: as recorded, else found as they would have been."""
+    def lookup(self) -> Lookup:
+        """The file, to be looked into: with what is on record, else with what a scan tells."""
         known = self.context.checkpoints
-        if known or self.text.path.stat().st_size < _LARGE or not self._plain():
-            return known
-        structure = self._inspect(lambda: None)
-        return _checkpoints(structure, self.options) if structure.regular else ()
+        regular = self.context.detected.get(_STRUCTURE) == _REGULAR
+        large = self.text.path.stat().st_size >= _LARGE
+        if large and not known and not regular and self._plain():
+            structure = self._inspect(lambda: None)
+            if regular := structure.regular:
+                known = _checkpoints(structure, self.options)
+        return Lookup(self.source, self.text, self.head, self.options, known, regular)
 
     def read(self) -> SourceTable:
         """The table; of a large file perhaps on trust."""
@@ -139,14 +139,16 @@ class _Attempt:
         if self.text.path == self.source.path:
             self.source.hashed(structure.sha256)
         options, notes = self.options, [*self.text.notes, *self.head.notes]
+        detected = dict(self.text.detected)
         end = not structure.blank_end or (options.header and options.blank_lines is None)
         if structure.regular and self._plain() and end:
             table = _fast(self.text, self.head, structure, options, notes, trusted)
+            detected[_STRUCTURE] = _REGULAR
         else:
             exact = ExactReading(self.source, self.text, self.head, options)
             table = exact.read(self.context, notes)
         found = {"delimiter": self.head.dialect.delimiter, "encoding": self.text.encoding}
-        return replace(table, resolved=found, detected=self.text.detected)
+        return replace(table, resolved=found, detected=detected)
 
 
 def _fast(
