@@ -122,6 +122,20 @@ def test_reader_options_come_from_the_command_line(tmp_path: Path) -> None:
     assert jobforge(tmp_path, "ingest", "x.dat", "-t", "x", "--format", "word").returncode == 2
 
 
+@pytest.mark.parametrize("command", ["ingest", "run"])
+def test_sources_are_kept_where_that_is_asked_for(people: Path, command: str) -> None:
+    words = [command, "people.csv", "--table", "p"]
+    done = jobforge(people, *words)
+    assert done.returncode == 0, done.stderr
+    assert not (people / "data/sources").exists()
+    batch = as_json(jobforge(people, *words, "--keep-source", "--json"))["batch_id"]
+    (kept,) = files_below(people / "data/sources")
+    assert (people / "data/sources" / kept).read_text() == (people / "people.csv").read_text()
+    gone = jobforge(people, "erase", "p", "--batch", batch, "--record", "1", "--why", "asked")
+    assert "1 source files that were kept in the data root went too" in gone.stdout
+    assert files_below(people / "data/sources") == []
+
+
 def test_ingest_tells_what_it_kept_out_and_what_it_noticed(people: Path) -> None:
     (people / "short.csv").write_text("a,b\n1\n3,4\n")
     words = ["ingest", "short.csv", "-t", "s", "-O", "bad_rows=quarantine"]

@@ -41,7 +41,8 @@ class Zygote:
 
     def __init__(self) -> None:
         script = Path(__file__).with_name("zygote.py")
-        environment = {**os.environ, "PYTHONPATH": str(script.parents[1])}
+        paths = [str(script.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
         self._process = subprocess.Popen(
             [sys.executable, str(script)],
             stdin=subprocess.PIPE,
@@ -108,7 +109,7 @@ def everywhere(codes: Rows) -> dict[str, Rows]:
 def scene(folder: Path, work: str) -> Scene:
     """The state that a kind of work begins with."""
     root = folder / "template"
-    engine = PipelineEngine(PipelineConfig(root))
+    engine = PipelineEngine(PipelineConfig(root, keep_source=True))
     source = write_csv(folder / "new.csv", [["code", "pay"], *NEW])
     if work == "first":
         return Scene(root, source, {layer: [] for layer in LAYERS}, arriving())
@@ -140,7 +141,7 @@ def scene(folder: Path, work: str) -> Scene:
 
 def check(root: Path, before: Scene, folder: Path) -> None:
     """What has to hold after a kill, before and after the next run."""
-    config = PipelineConfig(root)
+    config = PipelineConfig(root, keep_source=True)
     engine = PipelineEngine(config)
     current = _check_visible(engine, before) if root.exists() else {}
     for layer in LAYERS:
@@ -207,18 +208,23 @@ def _check_files(root: Path, config: PipelineConfig) -> None:
     """Every data file is one that a record names, and every named file is there."""
     named: set[str] = set()
     removed: set[str] = set()
+    kept_sources: set[str] = set()
     for record in query.batches(config):
         for log in record.transitions:
             kept = (log.target_file, log.quarantine_file, log.edges_file)
             named |= {file for file in kept if file}
             named |= {added.file for added in log.added}
             removed |= {gone.file for gone in log.removed}
+        published = any(log.target_file for log in record.transitions)
+        kept_sources |= {i.archived for i in record.sources if i.archived and published}
     there = {
         path.relative_to(root).as_posix()
         for path in root.rglob("*.parquet")
         if "_delta_log" not in path.parts
     }
     assert there == named - removed
+    for source in kept_sources - removed:
+        assert (root / source).is_file()
 
 
 def points(operations: int, seed: str) -> list[int]:
@@ -297,7 +303,7 @@ def test_every_file_is_synced_before_its_name_and_its_folder_after(
     named = [(n, temp, target) for n, temp, target in named if not target.endswith(".tmp")]
     targets = [Path(target) for _, _, target in named]
     assert len({path.parent.name for path in targets}) >= 4
-    assert {path.suffix for path in targets} == {".json", ".parquet"}
+    assert {path.suffix for path in targets} == {".json", ".parquet", ".csv"}
     for place, (at, temp, target) in enumerate(named):
         until = named[place + 1][0] if place + 1 < len(named) else len(seen)
         assert synced(temp, seen[:at])

@@ -112,7 +112,7 @@ def _watch(job: Job) -> Callable[[], int]:
 
 def _child(job: Job, pipe: int) -> None:
     events.configure(quiet=True)
-    engine = PipelineEngine(PipelineConfig(Path(job.root)))
+    engine = PipelineEngine(PipelineConfig(Path(job.root), keep_source=True))
     if job.after:
 
         def kill() -> None:

@@ -41,6 +41,11 @@ class TestConformance(ReaderConformance):
         path.write_bytes(GOOD.encode())
         return Sample(path, HOLDS)
 
+    def alone(self, folder: Path, raw: str) -> Path:
+        path = folder / "alone.csv"
+        path.write_bytes(("a,b\n" + raw).encode())
+        return path
+
     def damaged(self, folder: Path) -> list[Sample]:
         found = []
         for name, text in {

@@ -28,6 +28,11 @@ class TestConformance(ReaderConformance):
         path.write_text(TEXT)
         return Sample(path, HOLDS, FixedWidthOptions(columns=COLUMNS))
 
+    def alone(self, folder: Path, raw: str) -> Path:
+        path = folder / "alone.fwf"
+        path.write_bytes(raw.encode())
+        return path
+
     def damaged(self, folder: Path) -> list[Sample]:
         found = []
         for name, data in {

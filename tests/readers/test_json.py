@@ -59,6 +59,11 @@ class TestConformance(ReaderConformance):
         path.write_bytes(LINES)
         return Sample(path, HOLDS)
 
+    def alone(self, folder: Path, raw: str) -> Path:
+        path = folder / "alone.ndjson"
+        path.write_bytes(raw.encode())
+        return path
+
     def damaged(self, folder: Path) -> list[Sample]:
         found = []
         for number, text in enumerate(REFUSED):

@@ -117,7 +117,7 @@ def current() -> Output:
     return _current or choose(as_json=False)
 
 
-def config(data_root: str) -> PipelineConfig:
+def config(data_root: str, *, keep_source: bool = False) -> PipelineConfig:
     """Settings for the data root that the command line names.
 
     Raises:
@@ -125,7 +125,7 @@ def config(data_root: str) -> PipelineConfig:
     """
     if not data_root.strip():
         raise InvalidConfigError("--data-root is empty", hint="name a folder")
-    return PipelineConfig(Path(data_root))
+    return PipelineConfig(Path(data_root), keep_source=keep_source)
 
 
 def choose(*, as_json: bool) -> Output:

@@ -37,6 +37,14 @@ Options = Annotated[
         metavar="NAME=VALUE",
     ),
 ]
+KeepSource = Annotated[
+    bool,
+    typer.Option(
+        "--keep-source",
+        help="Keep the bytes of the source files in the data root, so that records can be shown "
+        "as they stood when a file has moved.",
+    ),
+]
 
 SchemaFile = Annotated[
     Path | None,

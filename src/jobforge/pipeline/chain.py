@@ -15,7 +15,7 @@ nobody waits for the work of anybody.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -174,7 +174,7 @@ def add_transition(
         StorageError: The entry could not be written.
     """
     ingest = log.source_layer == "source"
-    files = tuple(_files(config, log))
+    files = tuple(_files(config, log, record.sources if ingest else ()))
     views = tuple(_views(config, log))
 
     def entry(number: int, previous: str | None) -> ChainEntry:
@@ -252,8 +252,13 @@ def _add(config: PipelineConfig, entry: Callable[[int, str | None], ChainEntry])
         return
 
 
-def _files(config: PipelineConfig, log: LayerTransitionLog) -> Iterator[ChainedFile]:
+def _files(
+    config: PipelineConfig, log: LayerTransitionLog, sources: Iterable[SourceInfo]
+) -> Iterator[ChainedFile]:
     """What the transition made and what will not change, with the hashes that it knows."""
+    for info in sources:
+        if info.archived is not None and (config.data_root / info.archived).is_file():
+            yield _chained(config, info.archived, info.sha256)
     known = {log.target_file: log.content_hash}
     known |= {new.file: new.content_hash for new in log.added}
     made = [log.target_file, log.quarantine_file, log.edges_file, log.groups_file]

@@ -52,6 +52,9 @@ class PipelineConfig:
             same. Without it each layer is read back before the next is computed.
         content_hashes: Whether the log of each layer says what its rows hold, as a hash
             that does not depend on their order; it proves that a replay gave the same.
+        keep_source: Whether an ingest keeps the bytes of its source files in the
+            data root (`sources/`), so that the text of a record can be shown when
+            the file has moved.
 
     Raises:
         InvalidConfigError: The data root is empty or a URI.
@@ -61,6 +64,7 @@ class PipelineConfig:
     row_numbers: bool = True
     fused: bool = True
     content_hashes: bool = True
+    keep_source: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.data_root, (str, Path)):
@@ -68,7 +72,7 @@ class PipelineConfig:
                 f"the data root is a {type(self.data_root).__name__}, not a path",
                 hint="PipelineConfig(data_root=Path('data'))",
             )
-        for name in ("row_numbers", "fused", "content_hashes"):
+        for name in ("row_numbers", "fused", "content_hashes", "keep_source"):
             if not isinstance(getattr(self, name), bool):
                 raise InvalidConfigError(
                     f"{name} is {getattr(self, name)!r}", hint="use True or False"
@@ -109,6 +113,10 @@ class PipelineConfig:
     def quarantine_path(self) -> Path:
         """Folder of rejected rows, by layer."""
         return self.data_root / "quarantine"
+
+    def sources_path(self) -> Path:
+        """Folder of source files that were kept, by their SHA-256."""
+        return self.data_root / "sources"
 
     def catalog_path(self) -> Path:
         """Folder of every record."""

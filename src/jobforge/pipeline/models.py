@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, Field, NonNegativeInt
+from pydantic import AwareDatetime, Field, JsonValue, NonNegativeInt
 
 from jobforge.errors import JobforgeError
 from jobforge.pipeline.config import Layer
 from jobforge.pipeline.records import RECORD_FORMAT, Record
 from jobforge.quality.account import RowAccount
 from jobforge.quality.rules import RuleCount
+from jobforge.readers.places import Checkpoint
 
 # Polars lists some of the values that it could not convert; records keep none.
 _VALUES = re.compile(r"( out of \d+ values): \[.*", re.DOTALL)
@@ -50,6 +52,7 @@ class Operation(StrEnum):
     """Files that no version to be kept needs are removed."""
 
 
+ARCHIVED = r"^sources/[0-9a-f]{2}/[0-9a-f]{64}(\.[a-z0-9]{1,11}){0,2}$"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -88,6 +91,28 @@ class SourceInfo(Record):
     size_bytes: NonNegativeInt
     modified_at: AwareDatetime
     rows: NonNegativeInt
+    folder: str | None = None
+    """The folder that `path` is taken from, where it is a relative one."""
+    reader: str | None = None
+    """Name of the format that it was read as; null in records of an older jobforge."""
+    options: dict[str, JsonValue] | None = None
+    """Every option of the format, with what was found in the file in place of what was not given:
+    so it can be read again. Null where one of them is no JSON."""
+    detected: dict[str, str] = Field(default_factory=dict)
+    """What else the file showed of how it is to be read: `compression`, `member` of an archive,
+    `byte_order_mark`, `shape` of JSON, a regular `structure` of delimited text."""
+    checkpoints: tuple[Checkpoint, ...] = ()
+    """Where some of its records begin, evenly spread, so that any is found soon; none of a small
+    file."""
+
+    archived: Annotated[str, Field(pattern=ARCHIVED)] | None = None
+    """Where its bytes were kept, relative to the data root; null where they were not. An erasure
+    of one of its records removes them."""
+
+    @property
+    def place(self) -> Path:
+        """Where the file was."""
+        return Path(self.folder or "") / self.path
 
 
 class Note(Record):

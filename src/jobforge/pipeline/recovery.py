@@ -285,6 +285,7 @@ def _tidy(config: PipelineConfig, log: LayerTransitionLog) -> None:
         config.catalog_groups_path() / log.target_layer / log.domain / log.table,
         config.catalog_schemas_path() / log.domain,
         config.catalog_tables_path() / log.domain,
+        *config.sources_path().glob("*"),
     ):
         sweep(place)
 

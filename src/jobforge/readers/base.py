@@ -7,17 +7,18 @@ A new format is one module with one class that satisfies `Reader`, listed in
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from jobforge.errors import InvalidOptionError
+from jobforge.readers.places import Checkpoint, RecordPlace
 from jobforge.storage.source import SourceFile
 
 RECORD = "_source_row"
@@ -122,11 +123,16 @@ class ReadContext:
         progress: Told how far long work is; perhaps from another thread.
         background: Where a reader may prove what it read while its frame is
             computed already; None where it has to prove it first.
+        checkpoints: What the reader gave with `SourceTable.checkpoints` when it
+            read the same bytes in the same way, for finding places in them.
+        detected: `SourceTable.detected` of that reading.
     """
 
     scratch: Path
     progress: Progress = no_progress
     background: Background | None = None
+    checkpoints: tuple[Checkpoint, ...] = ()
+    detected: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -152,6 +158,14 @@ class SourceTable:
     proof: Callable[[], SourceTable] | None = None
     """Set where `frame` is taken on trust and nothing else is known yet: waits for the proof, and
     gives the table, with this very frame where the trust was right."""
+    resolved: Mapping[str, object] = field(default_factory=dict)
+    """Values of options that were found in the file, such as its delimiter: with them in place of
+    what was asked for, the file is read in the same way again."""
+    detected: Mapping[str, str] = field(default_factory=dict)
+    """What else was found that says how the file is to be read, such as its compression."""
+    checkpoints: tuple[Checkpoint, ...] = ()
+    """Beginnings of records, some 8 MiB or a 64th of the file apart, from where to read on; a small
+    file has none."""
 
 
 class Reader(Protocol):
@@ -173,5 +187,57 @@ class Reader(Protocol):
 
         Raises:
             SourceError: The file cannot be read exactly; the error says where.
+        """
+        ...
+
+
+@runtime_checkable
+class Locating(Protocol):
+    """What a reader may offer beside `read`: from a record to its place in the file, and back.
+
+    Both are asked with options in which everything is decided (see
+    `SourceTable.resolved`), of a file that holds the bytes that were read.
+    """
+
+    def places(
+        self,
+        source: SourceFile,
+        options: Any,  # noqa: ANN401 - each reader has options of its own
+        records: Sequence[int],
+        context: ReadContext,
+    ) -> list[RecordPlace]:
+        """Where records stand, in the order in which they are asked for.
+
+        Args:
+            source: The file.
+            options: How it was read.
+            records: Their numbers from 1, as `_source_row` has them; those of
+                records that were kept out are numbers too.
+            context: With the checkpoints of the file, where there are some.
+
+        Raises:
+            RecordNotFoundError: The file has no such record.
+            SourceError: The file cannot be read.
+        """
+        ...
+
+    def records_at(
+        self,
+        source: SourceFile,
+        options: Any,  # noqa: ANN401 - each reader has options of its own
+        line: int,
+        context: ReadContext,
+    ) -> range:
+        """Numbers of the records that have a part on a line: in most formats one, or none.
+
+        Args:
+            source: The file.
+            options: How it was read.
+            line: Physical line from 1; of a workbook the row of the sheet, of a
+                format without lines the row of the file.
+            context: With the checkpoints of the file, where there are some.
+
+        Raises:
+            SourceError: The file cannot be read.
         """
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -18,6 +18,7 @@ from jobforge.readers.arrow_types import (
     to_polars,
 )
 from jobforge.readers.base import ReadContext, ReadOptions, SourceNote, SourceTable
+from jobforge.readers.places import NOWHERE, RecordPlace, places_in_groups
 from jobforge.storage.source import SourceFile
 
 _MAGIC = b"ARROW1"
@@ -43,14 +44,9 @@ class IpcReader:
                     f"{source.name} is no Arrow IPC file",
                     hint="Feather version 1 and Arrow streams have to be written anew as a file",
                 )
-        try:
-            with pa.OSFile(str(source.path)) as raw, pa.ipc.open_file(raw) as opened:
-                schema = opened.schema
-                # The batches come from foreign bytes: each is checked in full, every column.
-                plan = tuple(replace(step, validate=True) for step in plan_columns(schema))
-                sizes = [opened.get_batch(n).num_rows for n in range(opened.num_record_batches)]
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise _damaged(source, error) from error
+        schema, sizes = _sizes(source)
+        # The batches come from foreign bytes: each is checked in full, every column.
+        plan = tuple(replace(step, validate=True) for step in plan_columns(schema))
         notes = tuple(SourceNote("types", text) for text in describe_changes(schema, plan))
         rows = sum(sizes)
 
@@ -63,6 +59,30 @@ class IpcReader:
                 context.progress(f"reading {source.name} (rows)", done, rows)
 
         return SourceTable(lazy_batches(plan, batches), rows, notes)
+
+    def places(
+        self, source: SourceFile, options: IpcOptions, records: Sequence[int], context: ReadContext
+    ) -> list[RecordPlace]:
+        """See `Locating.places`: the record batch, and the row within it."""
+        del options, context
+        return places_in_groups(_sizes(source)[1], records, source.name)
+
+    def records_at(
+        self, source: SourceFile, options: IpcOptions, line: int, context: ReadContext
+    ) -> range:
+        """See `Locating.records_at`: a row of the file is its record."""
+        del options, context
+        return range(line, line + 1) if 1 <= line <= sum(_sizes(source)[1]) else NOWHERE
+
+
+def _sizes(source: SourceFile) -> tuple[pa.Schema, list[int]]:
+    """The columns, and the rows of each record batch."""
+    try:
+        with pa.OSFile(str(source.path)) as raw, pa.ipc.open_file(raw) as opened:
+            sizes = [opened.get_batch(n).num_rows for n in range(opened.num_record_batches)]
+            return opened.schema, sizes
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise _damaged(source, error) from error
 
 
 def _batch(source: SourceFile, number: int, plan: tuple[ColumnPlan, ...]) -> pl.DataFrame:

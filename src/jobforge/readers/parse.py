@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from jobforge.errors import InvalidOptionError, nearest
-from jobforge.readers.base import Reader, ReadOptions
+from jobforge.readers.base import ReadOptions
 from jobforge.readers.discovery import discover
-from jobforge.readers.registry import reader_for, readers
+from jobforge.readers.registry import reader_for, reader_named
 
 
 def parse_options(
@@ -32,7 +32,7 @@ def parse_options(
     if not pairs and file_format is None:
         return None
     if file_format is not None:
-        reader = _by_format(file_format)
+        reader = reader_named(file_format)
     else:
         reader = reader_for(discover(sources).files[0].name, None)
     raw: dict[str, Any] = {}
@@ -49,16 +49,6 @@ def parse_options(
             )
         raw[key] = _value(value)
     return reader.options(**raw)
-
-
-def _by_format(name: str) -> Reader:
-    for reader in readers():
-        if reader.name == name:
-            return reader
-    raise InvalidOptionError(
-        f"there is no format {name!r}",
-        hint="the formats are " + ", ".join(reader.name for reader in readers()),
-    )
 
 
 def _value(text: str) -> object:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import cast
+from typing import Any, cast
 
 from jobforge.errors import InvalidOptionError, UnknownFormatError
 from jobforge.readers.base import ReadContext, Reader, ReadOptions, SourceTable
@@ -76,6 +78,65 @@ def reader_for(name: str, options: ReadOptions | None) -> Reader:
     )
 
 
+def reader_named(name: str) -> Reader:
+    """The reader of a format.
+
+    Raises:
+        InvalidOptionError: There is no such format.
+    """
+    for reader in readers():
+        if reader.name == name:
+            return reader
+    raise InvalidOptionError(
+        f"there is no format {name!r}",
+        hint="the formats are " + ", ".join(reader.name for reader in readers()),
+    )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A reader, and options of its own type."""
+
+    reader: Reader
+    options: ReadOptions
+
+    def read(self, source: SourceFile, context: ReadContext) -> SourceTable:
+        """Read a source.
+
+        Raises:
+            SourceError: The file cannot be read exactly.
+        """
+        return self.reader.read(source, self.options, context)
+
+    def as_read(self, table: SourceTable) -> dict[str, Any] | None:
+        """Every option as JSON, with what was found in the file in place of what was not given.
+
+        Given to the options of the format, they read the same bytes in the same
+        way. None where an option has a value that is no JSON, as a function has.
+        """
+        try:
+            values = {**self.options.model_dump(mode="json"), **table.resolved}
+            known: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False))
+        except (TypeError, ValueError):
+            return None
+        return known
+
+
+def choose(name: str, options: ReadOptions | None) -> Choice:
+    """The reader for a file name, and what it is to be read with.
+
+    Raises:
+        UnknownFormatError: No reader knows the ending.
+        InvalidOptionError: No reader takes options of this type.
+    """
+    reader = reader_for(name, options)
+    if options is not None and type(options) is reader.options:
+        return Choice(reader, options)
+    # What was asked for every format is asked of this one.
+    rename = {} if options is None else options.rename
+    return Choice(reader, reader.options(rename=rename))
+
+
 def read_source(
     source: SourceFile, options: ReadOptions | None, context: ReadContext
 ) -> SourceTable:
@@ -85,12 +146,4 @@ def read_source(
         SourceError: The file cannot be read exactly.
         InvalidOptionError: The options have no meaning for it.
     """
-    reader = reader_for(source.name, options)
-    chosen = options if type(options) is reader.options else _defaults(reader, options)
-    return reader.read(source, chosen, context)
-
-
-def _defaults(reader: Reader, options: ReadOptions | None) -> ReadOptions:
-    """Options of the reader's own type, with what was asked for every format."""
-    rename = {} if options is None else options.rename
-    return reader.options(rename=rename)
+    return choose(source.name, options).read(source, context)

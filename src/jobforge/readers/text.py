@@ -11,7 +11,7 @@ from __future__ import annotations
 import codecs
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import IO
@@ -54,12 +54,16 @@ class PlainText:
         notes: Encoding, byte order mark and compression.
         inner_name: Name without the ending of the compression; that of the
             member in a zip archive.
+        encoding: Of the source.
+        detected: Compression, member of the archive, byte order mark.
     """
 
     path: Path
     bom: int
     notes: tuple[SourceNote, ...]
     inner_name: str
+    encoding: str = "utf-8"
+    detected: dict[str, str] = field(default_factory=dict)
 
 
 def plain_name(name: str) -> str:
@@ -93,7 +97,8 @@ def as_utf8(source: SourceFile, encoding: str | None, context: ReadContext) -> P
         found, mark = _by_mark(start, codec)
         if found == "utf-8":
             notes = [SourceNote("encoding", "UTF-8 with BOM" if mark else "UTF-8")]
-            return PlainText(source.path, mark, tuple(notes), source.name)
+            detected = {"byte_order_mark": found} if mark else {}
+            return PlainText(source.path, mark, tuple(notes), source.name, detected=detected)
     return _copied(source, codec, compression, context)
 
 
@@ -182,7 +187,13 @@ def _copied(
         hashed.finish()
     source.hashed(hashed.hexdigest())
     inner = member or plain_name(source.name)
-    return PlainText(target, 0, tuple(notes), inner)
+    found = {
+        "compression": compression,
+        "member": member,
+        "byte_order_mark": name if mark else None,
+    }
+    detected = {key: value for key, value in found.items() if value is not None}
+    return PlainText(target, 0, tuple(notes), inner, name, detected)
 
 
 def _transcode(

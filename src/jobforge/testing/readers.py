@@ -9,10 +9,13 @@ Subclass it in your tests; pytest runs every check on your reader:
             path = folder / "sample.mine"
             path.write_bytes(...)
             return Sample(path, pl.DataFrame({"a": ["007", None]}))
+
+A reader that is `Locating` is judged by that too.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +24,17 @@ from typing import ClassVar
 import polars as pl
 from polars.testing import assert_frame_equal
 
-from jobforge.errors import JobforgeError, SourceError
-from jobforge.readers.base import RECORD, ReadContext, Reader, ReadOptions, SourceTable
-from jobforge.readers.registry import reader_for
+from jobforge.errors import JobforgeError, RecordNotFoundError, SourceError
+from jobforge.readers.base import (
+    RECORD,
+    Locating,
+    ReadContext,
+    Reader,
+    ReadOptions,
+    SourceTable,
+)
+from jobforge.readers.places import RecordPlace
+from jobforge.readers.registry import Choice, reader_for
 from jobforge.storage.source import SourceFile
 
 _CUTS = 24
@@ -57,6 +68,14 @@ class ReaderConformance:
         """Files that have to be refused; `holds` is not looked at."""
         del folder
         return ()
+
+    def alone(self, folder: Path, raw: str) -> Path | None:
+        """A file that holds the columns of the sample and one record, of this text.
+
+        None where the format has no text of a record.
+        """
+        del folder, raw
+        return None
 
     def test_it_says_what_it_reads(self, tmp_path: Path) -> None:
         """Name, endings and options are there; its options lead back to it."""
@@ -116,6 +135,57 @@ class ReaderConformance:
         reader.read(source, sample.options or reader.options(), context).frame.collect()
         assert source.sha256 == SourceFile(sample.path).sha256
 
+    def test_how_it_was_read_reads_it_again(self, tmp_path: Path) -> None:
+        """Options as they are recorded, found ones among them, give the same table."""
+        sample = self.sample(tmp_path)
+        reader = type(self).reader
+        options = _as_read(reader, sample, tmp_path / "scratch")[0]
+        again = _read(reader, Sample(sample.path, sample.holds, options), tmp_path / "scratch")
+        found = again.frame.collect(engine="streaming").drop(RECORD, strict=False)
+        assert_frame_equal(found, sample.holds, check_exact=True)
+
+    def test_a_record_and_its_place_lead_to_each_other(self, tmp_path: Path) -> None:
+        """Every record has a place, and the lines of the place have the record."""
+        reader, sample = type(self).reader, self.sample(tmp_path)
+        if not isinstance(reader, Locating):
+            return
+        source, context = SourceFile(sample.path), ReadContext(tmp_path / "scratch")
+        options, table = _as_read(reader, sample, context.scratch)
+        numbers = list(range(1, table.rows + table.rejected + 1))
+        places = reader.places(source, options, numbers, context)
+        assert [place.record for place in places] == numbers
+        assert reader.places(source, options, numbers[::-1], context) == places[::-1]
+        for place in places:
+            for line in _lines(place):
+                assert place.record in reader.records_at(source, options, line, context)
+        for beyond in (0, len(numbers) + 1):
+            with contextlib.suppress(RecordNotFoundError):
+                reader.places(source, options, [beyond], context)
+                raise AssertionError(f"record {beyond} has a place")
+
+    def test_the_text_of_a_record_is_the_record(self, tmp_path: Path) -> None:
+        """Where a place has bytes, they are its text; the text alone gives the same values."""
+        reader, sample = type(self).reader, self.sample(tmp_path)
+        if not isinstance(reader, Locating):
+            return
+        source, context = SourceFile(sample.path), ReadContext(tmp_path / "scratch")
+        options, table = _as_read(reader, sample, context.scratch)
+        rows = table.frame.collect(engine="streaming").drop(RECORD, strict=False)
+        data = sample.path.read_bytes()
+        for place in reader.places(source, options, range(1, table.rows + 1), context):
+            if place.raw is None:
+                continue
+            if place.offset is not None and place.length is not None:
+                assert data[place.offset :][: place.length].decode() == place.raw
+            path = self.alone(tmp_path, place.raw)
+            if path is not None:
+                one = _read(
+                    reader, Sample(path, rows, sample.options), context.scratch
+                ).frame.collect()
+                wanted = rows.slice(place.record - 1, 1).to_dicts()[0]
+                found = dict.fromkeys(wanted) | one.to_dicts()[0]
+                assert found == wanted, f"record {place.record}: {place.raw!r}"
+
     def test_damage_is_refused(self, tmp_path: Path) -> None:
         """Each damaged file gives an error of the source, with something to do about it."""
         for number, sample in enumerate(self.damaged(tmp_path)):
@@ -151,3 +221,21 @@ def _refusal(reader: Reader, sample: Sample, scratch: Path) -> SourceError | Non
 def _read(reader: Reader, sample: Sample, scratch: Path) -> SourceTable:
     options = sample.options or reader.options()
     return reader.read(SourceFile(sample.path), options, ReadContext(scratch))
+
+
+def _as_read(reader: Reader, sample: Sample, scratch: Path) -> tuple[ReadOptions, SourceTable]:
+    """The options with which a file was read, found ones among them, and its table."""
+    table = _read(reader, sample, scratch)
+    known = Choice(reader, sample.options or reader.options()).as_read(table)
+    assert known is not None, "an option is no JSON"
+    return reader.options(**known), table
+
+
+def _lines(place: RecordPlace) -> Iterable[int]:
+    """What `records_at` is asked for: lines, rows of a sheet, or rows of the file."""
+    if place.first_line is not None and place.last_line is not None:
+        assert 1 <= place.first_line <= place.last_line
+        return range(place.first_line, place.last_line + 1)
+    if place.sheet is not None and place.row is not None:
+        return (place.row,)
+    return (place.record,)

@@ -84,7 +84,7 @@ def clean(
     ]
     out.table("", ("table", "layer", "files", "bytes", "versions that no longer open"), rows)
     if plan.debris:
-        out.line(f"{len(plan.debris)} unfinished files of processes that are gone")
+        out.line(f"{len(plan.debris)} unfinished files of processes and ingests that are gone")
     done = "removed" if yes else "could be removed; say --yes to do it"
     out.line(f"{sum(len(part.files) for part in plan.removable)} files, {total:,} bytes {done}")
 

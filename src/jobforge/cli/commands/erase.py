@@ -56,7 +56,8 @@ def erase(
     ]
     out.line(f"{logs[0].domain}/{logs[0].table}: erased, batch {logs[0].batch_id}")
     out.table("", ("layer", "rows before", "rows now", "files removed"), rows)
-    for note in logs[-1].notes:
-        if note.topic == "aggregates":
-            out.line(f"note: {note.text}")
+    told = [note for note in logs[0].notes if note.topic == "kept sources"]
+    told += [note for note in logs[-1].notes if note.topic == "aggregates"]
+    for note in told:
+        out.line(f"note: {note.text}")
     out.line("The source file itself was not touched.")

@@ -20,6 +20,7 @@ def ingest(
     file_format: parameters.Format = None,
     options: parameters.Options = None,
     *,
+    keep_source: parameters.KeepSource = False,
     as_json: parameters.AsJson = False,
 ) -> None:
     """Put source files into staged, exactly as they are.
@@ -33,7 +34,7 @@ def ingest(
     from jobforge.readers.parse import parse_options
 
     read = parse_options(files, file_format, options or [])
-    config = output.config(data_root)
+    config = output.config(data_root, keep_source=keep_source)
     with progress_bar() as progress:
         engine = jobforge.PipelineEngine(config, progress=progress)
         if every_sheet := isinstance(read, ExcelOptions) and read.sheet == EVERY_SHEET:

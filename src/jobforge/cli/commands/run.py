@@ -36,6 +36,7 @@ def run(
     load: LoadOption = "replace",
     on_conflict: OnConflictOption = "fail",
     *,
+    keep_source: parameters.KeepSource = False,
     as_json: parameters.AsJson = False,
 ) -> None:
     """Move source files through staged, bronze, silver and gold.
@@ -48,7 +49,7 @@ def run(
 
     declared = parameters.contract_of(out, schema) if schema is not None else None
     read = parse_options(files, file_format, options or [])
-    config = output.config(data_root)
+    config = output.config(data_root, keep_source=keep_source)
     with progress_bar() as progress:
         engine = jobforge.PipelineEngine(config, progress=progress)
         result = engine.run_full_pipeline(

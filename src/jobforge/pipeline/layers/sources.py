@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import polars as pl
 
@@ -25,17 +26,25 @@ from jobforge.pipeline.provenance import (
     provenance_last,
     stamp,
 )
+from jobforge.pipeline.source_archive import archive_name, keep
 from jobforge.pipeline.transition import Move
 from jobforge.quality.quarantine import REASONS, STEP
 from jobforge.readers.base import ReadContext, ReadOptions, SourceNote, SourceTable
 from jobforge.readers.discovery import Found, FoundFile
-from jobforge.readers.registry import read_source
+from jobforge.readers.registry import Choice, choose
 from jobforge.storage.source import SourceFile
 
 _RESERVED = (*PROVENANCE_DTYPES, REASONS, STEP)
 
 
-Opened = tuple[FoundFile, SourceFile, SourceTable]
+@dataclass(frozen=True)
+class Opened:
+    """A file of the batch, how it is read, and what came of it."""
+
+    entry: FoundFile
+    file: SourceFile
+    choice: Choice
+    table: SourceTable
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,16 @@ class Staging:
         for file in self.files:
             file.check_unchanged()
 
+    def keep(self, config: PipelineConfig) -> None:
+        """Keep the bytes of the sources, where that is asked for.
+
+        Raises:
+            SourceChangedError: One of them changed since it was read.
+            StorageError: The data root cannot be written.
+        """
+        for info, file in zip(self.infos, self.files, strict=True):
+            keep(config, info, file.path)
+
 
 def stage_sources(
     found: Found,
@@ -81,23 +100,27 @@ def stage_sources(
     for entry in found.files:
         file = SourceFile(entry.path)
         try:
-            read.append((entry, file, read_source(file, options, context)))
+            choice = choose(file.name, options)
+            read.append(Opened(entry, file, choice, choice.read(file, context)))
         except SourceError as error:
             raise error.at(file=str(entry.path)) from error
 
-    def put_together(tables: list[Opened]) -> Staging:
-        own = [(e, file, _without_reserved(e, table, options, move)) for e, file, table in tables]
+    def put_together(opened: list[Opened]) -> Staging:
+        own = [
+            replace(one, table=_without_reserved(one.entry, one.table, options, move))
+            for one in opened
+        ]
         return _put_together(own, config, move, at, options)
 
     staging = put_together(read)
-    if all(table.proof is None for _, _, table in read):
+    if all(one.table.proof is None for one in read):
         return staging
 
     def confirm() -> Staging:
-        tables = [(entry, file, _proven(entry, table)) for entry, file, table in read]
-        settled = put_together(tables)
-        pairs = zip(read, tables, strict=True)
-        right = all(trusted.frame is proven.frame for (*_, trusted), (*_, proven) in pairs)
+        proven = [replace(one, table=_proven(one.entry, one.table)) for one in read]
+        settled = put_together(proven)
+        pairs = zip(read, proven, strict=True)
+        right = all(before.table.frame is after.table.frame for before, after in pairs)
         return replace(settled, frame=staging.frame) if right else settled
 
     return replace(staging, confirm=confirm)
@@ -118,20 +141,20 @@ def _put_together(
     options: ReadOptions | None,
 ) -> Staging:
     """The tables of a batch as one frame."""
-    types = _common_types([(entry, table) for entry, _, table in opened])
+    types = _common_types([(one.entry, one.table) for one in opened])
     frames, rejects = [], []
-    for entry, _, table in opened:
+    for entry, table in ((one.entry, one.table) for one in opened):
         frames.append(_with_provenance(table.frame.cast(pl.Schema(types)), entry, config, move, at))
         if table.rejects is not None and table.rejected:
             rejects.append(_kept_out(table.rejects, entry, move, at))
     return Staging(
         frame=frames[0] if len(frames) == 1 else pl.concat(frames),
         rejects=pl.concat(rejects) if rejects else None,
-        rows=sum(table.rows for _, _, table in opened),
-        rejected=sum(table.rejected for _, _, table in opened),
-        infos=tuple(_info(entry, file, table) for entry, file, table in opened),
+        rows=sum(one.table.rows for one in opened),
+        rejected=sum(one.table.rejected for one in opened),
+        infos=tuple(_info(one, config) for one in opened),
         notes=(*_asked(options), *_notes(opened)),
-        files=tuple(file for _, file, _ in opened),
+        files=tuple(one.file for one in opened),
     )
 
 
@@ -274,7 +297,8 @@ def _kept_out(rejects: pl.LazyFrame, entry: FoundFile, move: Move, at: datetime)
     return provenance_last(stamped, stamped.collect_schema().names())
 
 
-def _info(entry: FoundFile, file: SourceFile, table: SourceTable) -> SourceInfo:
+def _info(opened: Opened, config: PipelineConfig) -> SourceInfo:
+    entry, file, table = opened.entry, opened.file, opened.table
     # Where the hash is not known yet, a number that nothing else has stands in its place.
     sha256 = file.sha256 if table.proof is None else secrets.token_hex(32)
     return SourceInfo(
@@ -284,6 +308,12 @@ def _info(entry: FoundFile, file: SourceFile, table: SourceTable) -> SourceInfo:
         size_bytes=file.size,
         modified_at=datetime.fromtimestamp(file.modified_seconds, UTC),
         rows=table.rows + table.rejected,
+        folder=None if entry.path.is_absolute() else str(Path.cwd()),
+        reader=opened.choice.reader.name,
+        options=opened.choice.as_read(table),
+        detected=dict(table.detected),
+        checkpoints=table.checkpoints,
+        archived=archive_name(entry.name, sha256) if config.keep_source else None,
     )
 
 
@@ -300,6 +330,6 @@ def _notes(opened: list[Opened]) -> tuple[Note, ...]:
     many = len(opened) > 1
     return tuple(
         Note(topic=note.topic, text=f"{entry.name}: {note.text}" if many else note.text)
-        for entry, _, table in opened
+        for entry, table in ((one.entry, one.table) for one in opened)
         for note in table.notes
     )

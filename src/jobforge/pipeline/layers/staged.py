@@ -130,6 +130,7 @@ class StagedLayer(LayerBase):
 
         def judge(written: Written) -> Verdict:
             staging.check_unchanged()
+            staging.keep(config)
             kept_out = count_by_first_reason(written.rejects) if written.rejects else {}
             account = RowAccount(
                 rows_in=staging.rows + staging.rejected,
@@ -142,6 +143,7 @@ class StagedLayer(LayerBase):
             return staging.infos
 
         found = staging.confirm
+        size = sum(info.size_bytes for info in staging.infos)
         return Work(
             staging.frame,
             footer,
@@ -151,7 +153,7 @@ class StagedLayer(LayerBase):
             by_record=config.row_numbers,
             count_nulls=False,
             confirm=None if found is None else lambda: self._work(found(), config, move),
-            least_bytes=sum(info.size_bytes for info in staging.infos) // _MOST_SHRUNK,
+            least_bytes=size // _MOST_SHRUNK + (size if config.keep_source else 0),
         )
 
 

@@ -29,6 +29,7 @@ from jobforge.pipeline.models import (
     TransitionStatus,
 )
 from jobforge.pipeline.provenance import generate_batch_id
+from jobforge.pipeline.source_archive import unnamed
 from jobforge.pipeline.transition import Clock, utc_now
 from jobforge.pipeline.versions import table_folder, table_store
 from jobforge.storage.debris import is_abandoned, is_temporary, scratch_owner
@@ -68,7 +69,8 @@ class CleanPlan:
 
     Args:
         removable: Layer files, by table and layer.
-        debris: Unfinished files and folders of processes that are gone.
+        debris: Unfinished files and folders of processes that are gone, and kept
+            source files of ingests that failed.
     """
 
     removable: tuple[Removable, ...]
@@ -109,7 +111,9 @@ def plan_clean(
         for table in query.tables(config)
         for layer in (Layer.BRONZE, Layer.SILVER, Layer.GOLD)
     ]
-    return CleanPlan(tuple(part for part in found if part.files), tuple(_debris(config)))
+    return CleanPlan(
+        tuple(part for part in found if part.files), (*_debris(config), *_unnamed_sources(config))
+    )
 
 
 def clean(
@@ -312,6 +316,17 @@ def _files_of(record: BatchRecord) -> Iterable[str]:
         if log.status is TransitionStatus.RUNNING:
             yield from log.planned
         yield from (added.file for added in log.added)
+
+
+def _unnamed_sources(config: PipelineConfig) -> list[Path]:
+    """Kept source files that no batch names, older than a day."""
+    old = time.time() - _DAY_SECONDS
+    found = []
+    for path in unnamed(config, lineage.all_records(config)):
+        with contextlib.suppress(OSError):  # somebody else may remove it just now
+            if path.stat().st_mtime < old:
+                found.append(path)
+    return found
 
 
 def _debris(config: PipelineConfig) -> list[Path]:

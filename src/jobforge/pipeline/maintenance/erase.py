@@ -16,7 +16,7 @@ from pathlib import Path
 import polars as pl
 
 from jobforge.errors import InvalidOptionError, PublishConflictError, TableDamagedError, WriteError
-from jobforge.pipeline import query, recovery
+from jobforge.pipeline import lineage, query, recovery
 from jobforge.pipeline.adoption import newest_version
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.footer import read_footer
@@ -32,6 +32,7 @@ from jobforge.pipeline.models import (
     TransitionStatus,
 )
 from jobforge.pipeline.provenance import SOURCE_ROW, generate_batch_id
+from jobforge.pipeline.source_archive import copies
 from jobforge.pipeline.transition import Clock, Transition, utc_now
 from jobforge.pipeline.versions import conflict, table_folder, table_store
 from jobforge.pipeline.writing import landed
@@ -79,7 +80,8 @@ def erase(
     Rows that no longer name their source record (aggregates) keep what went
     into them: the log names the files, a new promote of the batch makes them
     anew, and `clean` removes the old ones.
-    The source file itself is not jobforge's, and stays.
+    A source file that was kept in the data root goes as a whole, whichever
+    batches it is of; the source file itself is not jobforge's, and stays.
 
     Args:
         config: Where the data root is.
@@ -196,6 +198,17 @@ def _holding(
     return found, nameless
 
 
+def _archived(config: PipelineConfig, wanted: Wanted) -> list[Path]:
+    """Source files in the data root that hold one of the records, whoever had them kept."""
+    found: set[Path] = set()
+    for batch, name in wanted.sources():
+        record = lineage.load(config, batch)
+        for info in record.sources if record is not None else ():
+            if info.name == name:
+                found.update(copies(config, info.sha256))
+    return sorted(found)
+
+
 class _Erasure:
     """The erasure of records from one layer."""
 
@@ -210,6 +223,7 @@ class _Erasure:
         self._transition = transition
         self._table = table
         self._found: list[_Found] = []
+        self._sources: list[Path] = []
         self._wanted = wanted
         self._why = why
         self._nameless = [transition.relative(path) for path in nameless]
@@ -223,6 +237,8 @@ class _Erasure:
         _refuse_if_busy(config, self._table, begun=False, own=transition.move.batch_id)
         with store.lock() if store is not None else nullcontext():
             self._found = _holding(config, self._table, layer, self._wanted)[0]
+            if layer is Layer.STAGED:
+                self._sources = _archived(config, self._wanted)
             newest = store.version() if store is not None and store.latest() else None
             current = {file.name for file in newest.files} if newest is not None else set[str]()
             # A file that only earlier versions have is not written anew.
@@ -230,6 +246,8 @@ class _Erasure:
             with Publication(lambda: landed(transition)) as publication:
                 files = self._write(publication, kept)
                 self._record(newest, files)
+                # First of all: as long as staged has the record, a broken off erasure is repeated.
+                remove_files(self._sources)
                 publication.place()
                 made = self._version(newest, files)
                 publication.keep()
@@ -273,11 +291,11 @@ class _Erasure:
         transition.record(
             removed=tuple(
                 FileRef(
-                    file=transition.relative(found.path),
-                    size_bytes=found.path.stat().st_size,
-                    content_hash=f"sha256:{hash_file(found.path)}",
+                    file=transition.relative(path),
+                    size_bytes=path.stat().st_size,
+                    content_hash=f"sha256:{hash_file(path)}",
                 )
-                for found in self._found
+                for path in [*self._sources, *(found.path for found in self._found)]
             ),
             added=tuple(
                 FileRef(
@@ -306,6 +324,9 @@ class _Erasure:
             text = f"rows that do not name their record may still hold it, in {files}"
             notes.append(Note(topic="aggregates", text=text))
         rejects = sum(found.hits for found in self._found if found.beside == "quarantine")
+        if self._sources:
+            text = f"{len(self._sources)} source files that were kept in the data root went too"
+            notes.append(Note(topic="kept sources", text=text))
         if rejects:
             notes.append(Note(topic="quarantine", text=f"{rejects} rows of it went too"))
         return tuple(notes)

@@ -86,6 +86,10 @@ class Wanted:
         self._seen |= set(seen.iter_rows())
         return int(counts[0].item()) - int(counts[1].item())
 
+    def sources(self) -> set[tuple[str, str]]:
+        """Batch and source file of every record that was seen."""
+        return {(batch, file) for batch, _, file in self._seen}
+
     def without(self, frame: pl.LazyFrame) -> pl.LazyFrame:
         """The frame without the rows of the records, in the same order."""
         for on, keys in self._keys:

@@ -9,7 +9,7 @@ from itertools import islice
 from jobforge.errors import AmbiguousSourceError, EmptySourceError, MalformedSourceError
 from jobforge.readers.base import SourceNote
 from jobforge.readers.csv.options import CsvOptions
-from jobforge.readers.csv.records import Dialect, Record, read_records
+from jobforge.readers.csv.records import Dialect, Record, line_end, read_records
 from jobforge.readers.names import unique_names
 from jobforge.readers.text import PlainText
 
@@ -24,15 +24,19 @@ class Head:
     Args:
         dialect: How fields are written.
         columns: Names, made unique.
+        top: Bytes before the first line that is no skipped one.
         start: Bytes before the first record, the header where there is one.
         data_start: Bytes before the first data record.
+        ending: How the first record ends (`records.line_end`), and so the others.
         notes: What was noticed.
     """
 
     dialect: Dialect
     columns: tuple[str, ...]
+    top: int
     start: int
     data_start: int
+    ending: str
     notes: tuple[SourceNote, ...]
 
 
@@ -52,7 +56,8 @@ def read_head(text: PlainText, options: CsvOptions) -> Head:
         dialect = replace(dialect, delimiter=_delimiter(text, options, dialect))
         if dialect.delimiter != ",":
             notes.append(SourceNote("delimiter", _DELIMITERS[dialect.delimiter]))
-    first, start = _first_record(text, options, dialect)
+    top = text.bom + _skipped_bytes(text, options.skip_lines)
+    first, start = _first_record(text, options, dialect, top)
     if first is None:
         raise EmptySourceError(
             "the file has no header and no record",
@@ -64,12 +69,15 @@ def read_head(text: PlainText, options: CsvOptions) -> Head:
             hint="mend the file, or say how it is written: delimiter, quote, encoding, skip_lines",
             line=first.line,
         )
+    data_start = start
     if not options.header:
         columns = _given_names(options, first)
-        return Head(dialect, columns, start, start, tuple(notes))
-    columns, renamed = unique_names(first.fields)
-    notes += [SourceNote("header", change) for change in renamed]
-    return Head(dialect, columns, start, start + _size(first), tuple(notes))
+    else:
+        columns, renamed = unique_names(first.fields)
+        notes += [SourceNote("header", change) for change in renamed]
+        data_start = start + size_of(first.raw)
+    ending = line_end(first.raw)
+    return Head(dialect, columns, top, start, data_start, ending, tuple(notes))
 
 
 def _given_names(options: CsvOptions, first: Record) -> tuple[str, ...]:
@@ -86,19 +94,19 @@ def _given_names(options: CsvOptions, first: Record) -> tuple[str, ...]:
 
 
 def _first_record(
-    text: PlainText, options: CsvOptions, dialect: Dialect
+    text: PlainText, options: CsvOptions, dialect: Dialect, start: int
 ) -> tuple[Record | None, int]:
     """The first record that is no blank line and no comment, and the bytes before it."""
-    start = text.bom + _skipped_bytes(text, options.skip_lines)
     for record in read_records(text.path, text.bom, dialect, options.skip_lines):
         if record.kind == "data":
             return record, start
-        start += _size(record)
+        start += size_of(record.raw)
     return None, start
 
 
-def _size(record: Record) -> int:
-    return len(record.raw.encode("utf-8", "surrogateescape"))
+def size_of(raw: str) -> int:
+    """Bytes of the text of a record in its file."""
+    return len(raw) if raw.isascii() else len(raw.encode("utf-8", "surrogateescape"))
 
 
 def _skipped_bytes(text: PlainText, lines: int) -> int:

@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import polars as pl
-from polars import selectors as cs
 
-from jobforge.errors import MalformedSourceError, ReservedColumnError
-from jobforge.quality.columns import free_name
-from jobforge.readers.base import (
-    RECORD,
-    REJECTS_SCHEMA,
-    ReadContext,
-    ReadOptions,
-    SourceNote,
-    SourceTable,
-)
+from jobforge.readers.base import ReadContext, ReadOptions, SourceNote, SourceTable
+from jobforge.readers.csv.exact import ExactReading
 from jobforge.readers.csv.head import Head, read_head
+from jobforge.readers.csv.lookup import Lookup
 from jobforge.readers.csv.options import CsvOptions
-from jobforge.readers.csv.records import Record, read_records
 from jobforge.readers.csv.structure import SMALL, Structure, by_records
-from jobforge.readers.encodings import suggestion
-from jobforge.readers.spool import Spool
+from jobforge.readers.places import Checkpoint, RecordPlace
 from jobforge.readers.text import COMPRESSIONS, PlainText, as_utf8
 from jobforge.storage.source import SourceFile
 
 _ENDINGS = (".csv", ".tsv", ".tab", ".psv", ".txt")
-_SHOWN = 5
 _LARGE = 8 << 20  # bytes from which on it pays to prove a file while it is read
-_ENDS = {"\n": "LF", "\r": "CR"}
+_STRUCTURE, _REGULAR = "structure", "regular"
 
 
 class CsvReader:
@@ -50,9 +39,28 @@ class CsvReader:
         proves the structure and hashes the bytes. Any other file is read
         record by record into a temporary file.
         """
-        text = as_utf8(source, options.encoding, context)
-        head = read_head(text, options)
-        return _Attempt(source, text, head, options, context).read()
+        return _attempt(source, options, context).read()
+
+    def places(
+        self,
+        source: SourceFile,
+        options: CsvOptions,
+        records: Sequence[int],
+        context: ReadContext,
+    ) -> list[RecordPlace]:
+        """See `Locating.places`."""
+        return _attempt(source, options, context).lookup().places(records)
+
+    def records_at(
+        self, source: SourceFile, options: CsvOptions, line: int, context: ReadContext
+    ) -> range:
+        """See `Locating.records_at`."""
+        return _attempt(source, options, context).lookup().records_on(line)
+
+
+def _attempt(source: SourceFile, options: CsvOptions, context: ReadContext) -> _Attempt:
+    text = as_utf8(source, options.encoding, context)
+    return _Attempt(source, text, read_head(text, options), options, context)
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,17 @@ class _Attempt:
     head: Head
     options: CsvOptions
     context: ReadContext
+
+    def lookup(self) -> Lookup:
+        """The file, to be looked into: with what is on record, else with what a scan tells."""
+        known = self.context.checkpoints
+        regular = self.context.detected.get(_STRUCTURE) == _REGULAR
+        large = self.text.path.stat().st_size >= _LARGE
+        if large and not known and not regular and self._plain():
+            structure = self._inspect(lambda: None)
+            if regular := structure.regular:
+                known = _checkpoints(structure, self.options)
+        return Lookup(self.source, self.text, self.head, self.options, known, regular)
 
     def read(self) -> SourceTable:
         """The table; of a large file perhaps on trust."""
@@ -120,10 +139,16 @@ class _Attempt:
         if self.text.path == self.source.path:
             self.source.hashed(structure.sha256)
         options, notes = self.options, [*self.text.notes, *self.head.notes]
+        detected = dict(self.text.detected)
         end = not structure.blank_end or (options.header and options.blank_lines is None)
         if structure.regular and self._plain() and end:
-            return _fast(self.text, self.head, structure, options, notes, trusted)
-        return _Slow(self.source, self.text, self.head, options).read(self.context, notes)
+            table = _fast(self.text, self.head, structure, options, notes, trusted)
+            detected[_STRUCTURE] = _REGULAR
+        else:
+            exact = ExactReading(self.source, self.text, self.head, options)
+            table = exact.read(self.context, notes)
+        found = {"delimiter": self.head.dialect.delimiter, "encoding": self.text.encoding}
+        return replace(table, resolved=found, detected=detected)
 
 
 def _fast(
@@ -153,7 +178,14 @@ def _fast(
         return SourceTable(schema.to_frame().lazy(), 0, tuple(notes))
     if trusted is None or structure.blank_end:
         trusted = _scan(text, head, rows if structure.blank_end else None)
-    return SourceTable(trusted, rows, tuple(notes))
+    checkpoints = _checkpoints(structure, options)
+    return SourceTable(trusted, rows, tuple(notes), checkpoints=checkpoints)
+
+
+def _checkpoints(structure: Structure, options: CsvOptions) -> tuple[Checkpoint, ...]:
+    """Those of a regular file, whose structure counts the header as a record."""
+    before = 1 if options.header else 0
+    return tuple(replace(mark, record=mark.record - before) for mark in structure.checkpoints)
 
 
 def _scan(text: PlainText, head: Head, rows: int | None = None) -> pl.LazyFrame:
@@ -180,125 +212,3 @@ def _line_feeds(text: PlainText, size: int) -> int:
     """Line feeds in the first bytes of a file: what Polars counts as lines to skip."""
     with text.path.open("rb") as file:
         return file.read(size).count(b"\n")
-
-
-class _Slow:
-    """A file that is read record by record."""
-
-    def __init__(
-        self, source: SourceFile, text: PlainText, head: Head, options: CsvOptions
-    ) -> None:
-        self._source, self._text, self._head, self._options = source, text, head, options
-        self._blank: list[int] = []
-        self._blanks = self._comments = 0
-        self._quoted = False
-        self._ends: set[str] = set()
-        one = len(head.columns) == 1
-        self._blank_lines = options.blank_lines or ("refuse" if one else "skip")
-
-    def read(self, context: ReadContext, notes: list[SourceNote]) -> SourceTable:
-        """Read every record; bad ones are refused or kept out, as the options say."""
-        names = self._head.columns
-        keep = self._options.bad_rows == "quarantine"
-        if keep and RECORD in names:
-            raise ReservedColumnError(
-                f"the source has a column {RECORD!r}, and bad records cannot be kept out beside it",
-                hint="mend the bad records, or give the column another name in the file",
-                column=RECORD,
-            )
-        numbers = free_name(RECORD, names)
-        schema = pl.Schema({**dict.fromkeys(names, pl.String()), numbers: pl.Int64()})
-        number = 0
-        with (
-            Spool(context.scratch, schema) as good,
-            Spool(context.scratch, REJECTS_SCHEMA) as bad,
-        ):
-            for record in self._records():
-                number += 1
-                self._notice(record.raw)
-                if not record.fault:
-                    good.append((*record.fields, number))
-                elif keep:
-                    raw = record.raw.encode("utf-8", "surrogateescape")
-                    shown = raw.decode("utf-8", "backslashreplace").rstrip("\r\n")
-                    fault = f"the record {record.fault}"
-                    bad.append((number, record.line, shown, f"read:{record.rule}", fault))
-                else:
-                    raise self._refused(record, number)
-                if number % 4096 == 0:
-                    context.progress(f"reading {self._source.name} (records)", number, None)
-        return SourceTable(
-            good.frame() if keep and bad.rows else good.frame().select(cs.by_name(*names)),
-            good.rows,
-            (*notes, *self._noticed()),
-            bad.frame() if bad.rows else None,
-            bad.rows,
-        )
-
-    def _records(self) -> Iterator[Record]:
-        """Data records with the right number of fields, or with a fault."""
-        wanted = len(self._head.columns)
-        dialect = self._head.dialect
-        header = self._options.header
-        found = read_records(self._text.path, self._text.bom, dialect, self._options.skip_lines)
-        for record in found:
-            if record.kind == "comment":
-                self._comments += 1
-                continue
-            if record.kind == "blank":
-                if header or self._blank_lines == "skip":
-                    self._note_blank(record)
-                    continue
-                yield self._blank_record(record, wanted)
-                continue
-            if header:
-                header = False
-                continue
-            if not record.fault and len(record.fields) != wanted:
-                count = len(record.fields)
-                fault = f"has {count} field{'s' * (count != 1)} instead of {wanted}"
-                record = Record(record.line, [], record.raw, "fields", fault)  # noqa: PLW2901 - the same record, judged
-            yield record
-
-    def _blank_record(self, record: Record, wanted: int) -> Record:
-        if self._blank_lines == "keep":
-            return Record(record.line, [None] * wanted, record.raw)
-        return Record(record.line, [], record.raw, "blank", "is a blank line")
-
-    def _note_blank(self, record: Record) -> None:
-        self._blanks += 1
-        if self._blanks <= _SHOWN:
-            self._blank.append(record.line)
-
-    def _notice(self, raw: str) -> None:
-        quote = self._head.dialect.quote
-        self._quoted = self._quoted or (quote is not None and quote in raw)
-        self._ends.add("CRLF" if raw.endswith("\r\n") else _ENDS.get(raw[-1], ""))
-
-    def _noticed(self) -> list[SourceNote]:
-        notes = []
-        ends = sorted(self._ends - {"", "LF"} and self._ends - {""})
-        if ends:
-            notes.append(SourceNote("line ends", " and ".join(ends)))
-        if self._quoted:
-            notes.append(SourceNote("quotes", "some fields"))
-        if self._blanks:
-            lines = ", ".join(map(str, self._blank))
-            more = ", ..." if self._blanks > _SHOWN else ""
-            text = f"{self._blanks} passed over, on line {lines}{more}"
-            notes.append(SourceNote("blank lines", text))
-        if self._comments:
-            notes.append(SourceNote("comments", f"{self._comments} lines passed over"))
-        return notes
-
-    def _refused(self, record: Record, number: int) -> MalformedSourceError:
-        hint = "mend the file, or keep bad records in quarantine: bad_rows='quarantine'"
-        if record.rule == "fields":
-            hint += "; where title lines come first: skip_lines"
-        if record.rule == "encoding":
-            hint = suggestion(record.raw.encode("utf-8", "surrogateescape"))
-        if record.rule == "blank":
-            hint = "say what it means: blank_lines='keep' (an empty value) or 'skip'"
-        return MalformedSourceError(
-            f"the record {record.fault}", hint=hint, line=record.line, record=number
-        )

@@ -61,10 +61,10 @@ class _FaultError(Exception):
 class _Lines:
     """Physical lines, with their ends, that can be given back."""
 
-    def __init__(self, file: TextIO, limit: int) -> None:
+    def __init__(self, file: TextIO, limit: int, line: int) -> None:
         self._file, self._limit = file, limit
         self._back: list[str] = []
-        self.number = 0
+        self.number = line - 1
 
     def next(self) -> str:
         """The next line, or empty text at the end; a line past the limit comes in part."""
@@ -92,7 +92,7 @@ class _Lines:
     def up_to(self, line: str, ending: str) -> str:
         """A line together with those after it, up to one that ends as records do."""
         whole = line
-        while line and _end(line) != ending and len(whole) <= self._limit:
+        while line and line_end(line) != ending and len(whole) <= self._limit:
             line = self.next()
             whole += line
         if not line:
@@ -102,9 +102,8 @@ class _Lines:
     def skip_rest(self, line: str) -> str:
         """Pass over the rest of a line that came in part; returns its end."""
         while line and line[-1] not in "\r\n":
-            self.number -= 1
+            self.number -= 1  # it is still the same line
             line = self.next()
-            self.number += 1
         return line
 
 
@@ -122,17 +121,26 @@ def read_records(path: Path, bom: int, dialect: Dialect, skip_lines: int) -> Ite
         yield from records_in(raw, dialect, skip_lines)
 
 
-def records_in(raw: BinaryIO, dialect: Dialect, skip_lines: int = 0) -> Iterator[Record]:
-    """Every record of UTF-8 bytes from where they stand; see `read_records`."""
+def records_in(
+    raw: BinaryIO, dialect: Dialect, skip_lines: int = 0, *, line: int = 1, ending: str = ""
+) -> Iterator[Record]:
+    """Every record of UTF-8 bytes from where they stand.
+
+    Args:
+        raw: The bytes.
+        dialect: How fields are written.
+        skip_lines: Physical lines to pass over first.
+        line: Number of the first line.
+        ending: How the records before it ended (`line_end`); empty where there are none.
+    """
     with io.TextIOWrapper(raw, "utf-8", errors="surrogateescape", newline="") as file:
-        lines = _Lines(file, dialect.max_record)
+        lines = _Lines(file, dialect.max_record, line)
         for _ in range(skip_lines):
             lines.skip_rest(lines.next())
-        yield from _records(lines, dialect)
+        yield from _records(lines, dialect, ending)
 
 
-def _records(lines: _Lines, dialect: Dialect) -> Iterator[Record]:
-    ending = ""  # how the first record ended: "\r" or a kind of "\n"
+def _records(lines: _Lines, dialect: Dialect, ending: str) -> Iterator[Record]:
     while first := lines.next():
         number = lines.number
         if dialect.comment and first.startswith(dialect.comment):
@@ -140,7 +148,7 @@ def _records(lines: _Lines, dialect: Dialect) -> Iterator[Record]:
             yield Record(number, [], first, kind="comment")
             continue
         if first.strip("\r\n") == "":
-            if ending and _end(first) != ending:
+            if ending and line_end(first) != ending:
                 whole = lines.up_to(first, ending)
                 yield Record(number, [], whole, "line end", _mixed(ending))
             else:
@@ -149,7 +157,7 @@ def _records(lines: _Lines, dialect: Dialect) -> Iterator[Record]:
         taken = [first]
         try:
             fields = _fields(lines, taken, dialect)
-            end = _end(taken[-1])
+            end = line_end(taken[-1])
             if end and ending and end != ending:
                 raise _FaultError("line end", _mixed(ending))
             ending = ending or end
@@ -158,14 +166,14 @@ def _records(lines: _Lines, dialect: Dialect) -> Iterator[Record]:
             lines.give_back(taken[1:])
             if len(first) > dialect.max_record:
                 lines.skip_rest(first)
-            whole = lines.up_to(first, ending) if ending and _end(first) != ending else first
+            whole = lines.up_to(first, ending) if ending and line_end(first) != ending else first
             yield Record(number, [], whole, fault.rule, fault.fault)
             continue
         yield Record(number, fields, "".join(taken) if len(taken) > 1 else first)
 
 
-def _end(line: str) -> str:
-    """The last character of a line end (CRLF and LF are alike), or nothing."""
+def line_end(line: str) -> str:
+    """How a line ends: with the last character of its line end (CRLF and LF are alike)."""
     return line[-1:] if line[-1:] in ("\r", "\n") else ""
 
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from jobforge.readers.csv.records import Dialect
 from jobforge.readers.csv.structure import Structure, blank_end, readable
+from jobforge.readers.places import Checkpoint, line_breaks, spacing
 
 LF, CR = 0x0A, 0x0D
 _BLOCK = 3 << 17  # fits the second-level cache of common processors together with its masks
@@ -38,6 +39,7 @@ def by_blocks(
     data_start: int,
     report: Report,
     block: int = _BLOCK,
+    every: int | None = None,
 ) -> Structure:
     """Read a file once, hashing it in a second thread.
 
@@ -49,9 +51,12 @@ def by_blocks(
         data_start: Bytes before the first data record.
         report: Told how many bytes are done.
         block: Bytes to look at in one go.
+        every: Bytes from one checkpoint to the next; as the size of the file asks for
+            unless given.
     """
     quote = -1 if dialect.quote is None else ord(dialect.quote)
     scan = _Scan(columns, ord(dialect.delimiter), quote, dialect.max_record)
+    marks = _Marks(every or spacing(path.stat().st_size), start)
     digest = hashlib.sha256()
     done = 0
     with path.open("rb", buffering=0) as file, ThreadPoolExecutor(1) as helper:
@@ -60,6 +65,7 @@ def by_blocks(
         # held back until the byte after it is known.
         tail = bytes([LF])
         lead = file.read(start)
+        marks.line += line_breaks(lead)
         size, number = path.stat().st_size, file.fileno()
         blank = blank_end(os.pread(number, _BLOCK, max(size - _BLOCK, 0)), columns)
         end = size - len(blank)
@@ -75,6 +81,7 @@ def by_blocks(
             if scan.regular and part:
                 window = tail + part
                 scan.feed(window)
+                marks.look(scan, window)
                 tail = window[-2:]
             done += len(data)
             report(done)
@@ -90,7 +97,38 @@ def by_blocks(
         scan.quoted,
         scan.quoted_newlines,
         blank.count(b"\n"),
+        tuple(marks.found),
     )
+
+
+class _Marks:
+    """Checkpoints, taken where blocks are looked at: they cost nothing beside that.
+
+    Args:
+        every: Bytes from one to the next.
+        start: Bytes before the first record.
+    """
+
+    def __init__(self, every: int, start: int) -> None:
+        self.found: list[Checkpoint] = []
+        self.line = 1
+        """The line of the first record."""
+        self._every, self._start = every, start
+        self._due = every
+
+    def look(self, scan: _Scan, window: bytes) -> None:
+        """Take one behind the last record that ended in a block, if it is time for one."""
+        offset = self._start + scan.seen - scan.since_end
+        # Where no record ended in the block, the place of the last end is in an earlier one.
+        if offset < self._due or scan.since_end >= len(window) - 2 or not scan.regular:
+            return
+        # The record that is open may have line ends in its quotes: they are behind the checkpoint.
+        # The byte behind the block tells whether a CR before it is one of CRLF.
+        rest = window[len(window) - 1 - scan.since_end :]
+        behind = rest[:-1].count(b"\n") + rest[:-1].count(b"\r") - rest.count(b"\r\n")
+        line = self.line + scan.records + scan.hidden - behind
+        self.found.append(Checkpoint(scan.records + 1, offset, line))
+        self._due = offset + self._every
 
 
 class _Scan:
@@ -100,13 +138,14 @@ class _Scan:
         self.columns, self.delimiter, self.quote = columns, delimiter, quote
         self.max_record = min(max_record, _RECORD_LIMIT)
         self.regular = True
-        self.records = self.crlf = 0
+        self.records = self.crlf = self.seen = 0
+        self.hidden = 0  # line ends within quotes
+        self.since_end = 0  # bytes since the last record end
         self.quoted = self.quoted_newlines = False
         self._fields = 0  # delimiters seen of the record that is open
         self._inside = False  # within quotes
         self._decoder = codecs.getincrementaldecoder("utf-8")("strict")
         self._pending = False  # an unfinished UTF-8 sequence
-        self._since_end = 0  # bytes since the last record end
 
     def feed(self, raw: bytes) -> None:
         """Look at `raw` without its first byte (already seen) and last (not yet).
@@ -118,6 +157,7 @@ class _Scan:
         core = window[1:-1]
         if not core.size:
             return
+        self.seen += core.size
         last = len(raw) - 1
         if not self._text(raw, last):
             self.regular = False
@@ -142,9 +182,9 @@ class _Scan:
         self.feed(tail + bytes([self.delimiter]))
         if self._inside or self._pending or tail[-1] == CR:
             self.regular = False
-        if self._since_end:
+        if self.since_end:
             self.regular &= self._fields + 1 == self.columns
-            self.regular &= self._since_end <= self.max_record
+            self.regular &= self.since_end <= self.max_record
             self.records += 1
 
     def _text(self, raw: bytes, last: int) -> bool:
@@ -180,7 +220,9 @@ class _Scan:
         parity = np.cumsum(is_quote, dtype=np.int32)
         parity += first_closes
         within = (parity & 1).astype(np.bool_)
-        self.quoted_newlines |= bool((within & (kinds == LF)).any())
+        hidden = int(np.count_nonzero(within & (kinds == LF)))
+        self.hidden += hidden
+        self.quoted_newlines |= hidden > 0
         self._inside = bool((places.size + first_closes) % 2)
         keep = np.flatnonzero(~(is_quote | within))
         return at.take(keep), kinds.take(keep)
@@ -194,24 +236,24 @@ class _Scan:
         self.regular &= self._fields < self.columns and due.size == ends and bool(due.all())
         if not ends:
             self._fields += at.size
-            self._since_end += size
-            self.regular &= self._since_end <= self.max_record
+            self.since_end += size
+            self.regular &= self.since_end <= self.max_record
             return
         ends_at = at.take(np.flatnonzero(is_end))
         self._records_fit(ends_at, size)
         if self.columns == 1:
             # A blank line has the one field that it needs; it is not a regular record.
-            lengths = np.diff(at, prepend=-1 - self._since_end) - 1
+            lengths = np.diff(at, prepend=-1 - self.since_end) - 1
             only_cr = (lengths == 1) & (window[at] == CR)
             self.regular &= not bool(((lengths == 0) | only_cr).any())
         last = int(ends_at[-1])
         self._fields = int(at.size - 1 - np.searchsorted(at, last))
-        self._since_end = size - 1 - last
+        self.since_end = size - 1 - last
         self.records += ends
 
     def _records_fit(self, ends: npt.NDArray[np.intp], size: int) -> None:
         """No record is longer than the limit; within a block few limits can be passed."""
-        longest = int(ends[0]) + self._since_end + 1
+        longest = int(ends[0]) + self.since_end + 1
         if self.max_record < size and ends.size > 1:
             longest = max(longest, int(np.diff(ends).max()))
         self.regular &= longest <= self.max_record
@@ -231,6 +273,7 @@ class _Scan:
             self.regular = False
         elif lonely.size:
             self.regular &= self._all_within(window, lonely)
+            self.hidden += lonely.size
 
     def _all_within(self, window: Bytes, places: npt.NDArray[np.intp]) -> bool:
         """Whether places of this block lie in quotes; the block's end state is known."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobforge.readers.csv.records import Dialect, records_in
+from jobforge.readers.places import Checkpoint
 
 SMALL = 1 << 16
 """Bytes up to which the records are looked at sooner than numpy is imported."""
@@ -48,6 +49,8 @@ class Structure:
     quoted_newlines: bool
     blank_end: int = 0
     """Blank lines at the end of the file, which are no records."""
+    checkpoints: tuple[Checkpoint, ...] = ()
+    """Beginnings of records, where regular; the header counts as one."""
 
 
 def by_records(

@@ -29,6 +29,8 @@ def work(request: dict[str, Any]) -> dict[str, Any]:
     answered["rows"] = table.frame.height
     answered["notes"] = table.notes
     answered["encoded"] = table.encoded
+    answered["sheet"] = table.sheet
+    answered["range"] = table.range
     return answered
 
 

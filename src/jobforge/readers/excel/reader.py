@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,8 +11,10 @@ import polars as pl
 
 from jobforge.errors import InvalidOptionError
 from jobforge.readers.base import ReadContext, ReadOptions, SourceNote, SourceTable
+from jobforge.readers.excel.facts import reference
 from jobforge.readers.excel.options import EVERY_SHEET, ExcelOptions
 from jobforge.readers.isolate import call_in_child
+from jobforge.readers.places import NOWHERE, RecordPlace, no_record
 from jobforge.storage.source import SourceFile
 
 _CHILD = "jobforge.readers.excel.child"
@@ -53,7 +56,59 @@ class ExcelReader:
             int(answer["rows"]),
             notes,
             encoded=frozenset(answer["encoded"]),
+            resolved=_resolved(answer["sheet"], answer["range"], options),
         )
+
+    def places(
+        self,
+        source: SourceFile,
+        options: ExcelOptions,
+        records: Sequence[int],
+        context: ReadContext,
+    ) -> list[RecordPlace]:
+        """See `Locating.places`: sheet, row and cells, which options with a range tell.
+
+        There is no `raw`: a workbook holds no text of a record.
+        """
+        options = self._decided(source, options, context)
+        first, left, bottom, right = _records_box(options)
+        found = []
+        for number in records:
+            row = first + number - 1
+            if number < 1 or row > bottom:
+                raise no_record(source.name, number)
+            cells = f"{reference(row, left)}:{reference(row, right)}"
+            found.append(RecordPlace(number, sheet=str(options.sheet), row=row, cells=cells))
+        return found
+
+    def records_at(
+        self, source: SourceFile, options: ExcelOptions, line: int, context: ReadContext
+    ) -> range:
+        """See `Locating.records_at`; a line is a row of the sheet."""
+        first, _, bottom, _ = _records_box(self._decided(source, options, context))
+        record = line - first + 1
+        return range(record, record + 1) if first <= line <= bottom else NOWHERE
+
+    def _decided(
+        self, source: SourceFile, options: ExcelOptions, context: ReadContext
+    ) -> ExcelOptions:
+        """Options that name the sheet and the very cells of the table."""
+        if isinstance(options.sheet, str) and options.range is not None:
+            return options
+        table = self.read(source, options, context)
+        return options.model_copy(update=dict(table.resolved))
+
+
+def _resolved(sheet: str, cells: str, options: ExcelOptions) -> dict[str, object]:
+    """Options that name what was read; a sheet whose name stands for every sheet, by its number."""
+    named = options.sheet if sheet == EVERY_SHEET else sheet
+    return {"sheet": named, "range": cells, "header_row": None}
+
+
+def _records_box(options: ExcelOptions) -> tuple[int, int, int, int]:
+    """First row and column of the records, last row and column; from 1, inclusive."""
+    top, left, bottom, right = options.corners() or (0, 0, 0, 0)
+    return top + 1 + options.header, left + 1, bottom + 1, right + 1
 
 
 def sheet_names(path: Path, scratch: Path) -> list[str]:

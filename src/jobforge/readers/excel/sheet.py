@@ -6,7 +6,7 @@ import io
 import re
 import zipfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 from python_calamine import CalamineError, CalamineWorkbook
@@ -44,6 +44,9 @@ class SheetTable:
     notes: list[tuple[str, str]]
     encoded: list[str]
     """Columns that hold each cell as text that tells which."""
+    range: str
+    """Its cells, the header's too where there is one."""
+    sheet: str = ""
 
 
 def inspect_book(data: bytes, name: str) -> BookFacts:
@@ -92,7 +95,7 @@ def read_sheet(data: bytes, name: str, options: ExcelOptions) -> SheetTable:
     except (MalformedSourceError, UnsupportedValueError, EmptySourceError) as error:
         raise error.at(sheet=facts.name) from error
     described = _describe(book, facts, box, options)
-    return SheetTable(table.frame, [*described, *notes, *table.notes], table.encoded)
+    return replace(table, notes=[*described, *notes, *table.notes], sheet=facts.name)
 
 
 def filled_sheets(book: BookFacts) -> list[str]:
@@ -274,7 +277,8 @@ def _table(grid: Grid, box: Box, options: ExcelOptions) -> SheetTable:
                     f"column {letters} ({name}) mixes kinds: each cell is text that tells which",
                 )
             )
-    return SheetTable(pl.DataFrame(series), notes, encoded)
+    cells = _name((top + first, left + used[0], top + len(rows) - 1, left + used[-1]))
+    return SheetTable(pl.DataFrame(series), notes, encoded, cells)
 
 
 def _heading(cell: Cell) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from jobforge.errors import MalformedSourceError
 from jobforge.readers.json.parse import parse_lines
+from jobforge.readers.places import Checkpoint, spread
 
 _BLOCK_BYTES = 8 << 20
 _BLOCK_ROWS = 20_000
@@ -58,10 +59,11 @@ class Lines:
     blank: int = 0
     _starts: list[tuple[int, int, int]] = field(default_factory=list)
     """Offset, bytes and number of the first line of each block."""
+    _marks: list[Checkpoint] = field(default_factory=list)
 
     def first_pass(self) -> Iterator[Records]:
         """See `Blocks`; memory does not grow with the number of lines."""
-        offset, line = self.bom, 1
+        offset, line, record = self.bom, 1, 1
         with self.path.open("rb") as file:
             file.seek(offset)
             while data := self._block(file.read(_BLOCK_BYTES), file):
@@ -70,9 +72,15 @@ class Lines:
                 self.blank += len(lines) - len(kept)
                 if kept:
                     self._starts.append((offset, len(data), line))
+                    self._marks.append(Checkpoint(record, offset, line))
                     yield self._parse(lines, kept, line, lossless=False)
                 offset += len(data)
                 line += len(lines)
+                record += len(kept)
+
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """From where records can be read on, once every one was read."""
+        return spread(self._marks, self.path.stat().st_size)
 
     def again(self, number: int) -> Records:
         """See `Blocks`."""

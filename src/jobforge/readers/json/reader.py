@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,7 +22,14 @@ from jobforge.readers.base import ReadContext, ReadOptions, SourceNote, SourceTa
 from jobforge.readers.frames import lazy_frames
 from jobforge.readers.json.blocks import Blocks, Document, Lines, Records
 from jobforge.readers.json.columns import AS_TEXT, DTYPES, Kind, as_text, build, join, widen
+from jobforge.readers.json.lookup import (
+    places_in_document,
+    places_on_lines,
+    record_on_line,
+    records_on_line,
+)
 from jobforge.readers.json.parse import parse_document
+from jobforge.readers.places import RecordPlace, in_order
 from jobforge.readers.text import COMPRESSIONS, PlainText, as_utf8
 from jobforge.storage.source import SourceFile
 
@@ -79,12 +86,54 @@ class JsonReader:
         notes = [*text.notes, SourceNote("shape", shape), *spool.notes()]
         if isinstance(blocks, Lines) and blocks.blank:
             notes.append(SourceNote("blank lines", f"{blocks.blank} passed over"))
-        encoded = frozenset(spool.encoded())
-        return SourceTable(spool.frame(), spool.rows, tuple(notes), encoded=encoded)
+        return SourceTable(
+            spool.frame(),
+            spool.rows,
+            tuple(notes),
+            encoded=frozenset(spool.encoded()),
+            resolved={"encoding": text.encoding},
+            detected={**text.detected, "shape": shape},
+            checkpoints=blocks.checkpoints() if isinstance(blocks, Lines) else (),
+        )
+
+    def places(
+        self,
+        source: SourceFile,
+        options: JsonOptions,
+        records: Sequence[int],
+        context: ReadContext,
+    ) -> list[RecordPlace]:
+        """See `Locating.places`; a document is parsed again up to the last of the records."""
+        text = as_utf8(source, options.encoding, context)
+        in_file = text.path == source.path
+        if _on_lines(text, options):
+            found = places_on_lines(text, records, context.checkpoints, in_file=in_file)
+        else:
+            found = places_in_document(text, options.records_path, records, in_file=in_file)
+        return in_order(found, records, source.name)
+
+    def records_at(
+        self, source: SourceFile, options: JsonOptions, line: int, context: ReadContext
+    ) -> range:
+        """See `Locating.records_at`; a line of a document may have a part of many records."""
+        text = as_utf8(source, options.encoding, context)
+        if _on_lines(text, options):
+            return record_on_line(text, line, context.checkpoints)
+        return records_on_line(text, options.records_path, line)
 
 
 def _blocks(text: PlainText, options: JsonOptions) -> tuple[Blocks, str]:
     """The records, by what the file begins with."""
+    if _on_lines(text, options):
+        return Lines(text.path, text.bom), "one object a line"
+    with text.path.open("rb") as file:
+        file.seek(text.bom)
+        document = parse_document(file.read())
+    return _document(document, options)
+
+
+def _on_lines(text: PlainText, options: JsonOptions) -> bool:
+    """Whether the file has an object on each line, by what it begins with."""
     with text.path.open("rb") as file:
         file.seek(text.bom)
         first = b""
@@ -95,12 +144,7 @@ def _blocks(text: PlainText, options: JsonOptions) -> tuple[Blocks, str]:
                     "the file holds nothing but white space", hint="look at how it was made"
                 )
             first = line
-    if options.records_path is None and first.lstrip().startswith(b"{") and _complete(first):
-        return Lines(text.path, text.bom), "one object a line"
-    with text.path.open("rb") as file:
-        file.seek(text.bom)
-        document = parse_document(file.read())
-    return _document(document, options)
+    return options.records_path is None and first.lstrip().startswith(b"{") and _complete(first)
 
 
 def _complete(line: bytes) -> bool:

@@ -6,7 +6,7 @@ the value or an error where other readers gave something else in silence.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
@@ -25,6 +25,7 @@ from jobforge.readers.arrow_types import (
 from jobforge.readers.base import ReadContext, ReadOptions, SourceNote, SourceTable
 from jobforge.readers.frames import ahead
 from jobforge.readers.parquet.int96 import exact_unit, int96_columns
+from jobforge.readers.places import NOWHERE, RecordPlace, places_in_groups
 from jobforge.storage.source import SourceFile
 
 _BATCH_ROWS = 65_536
@@ -80,6 +81,29 @@ class ParquetReader:
         if writer:
             notes.append(SourceNote("written by", writer))
         return SourceTable(frame, sum(groups), tuple(notes))
+
+    def places(
+        self,
+        source: SourceFile,
+        options: ParquetOptions,
+        records: Sequence[int],
+        context: ReadContext,
+    ) -> list[RecordPlace]:
+        """See `Locating.places`: the row group, and the row within it."""
+        del options, context
+        return places_in_groups(_groups(source), records, source.name)
+
+    def records_at(
+        self, source: SourceFile, options: ParquetOptions, line: int, context: ReadContext
+    ) -> range:
+        """See `Locating.records_at`: a row of the file is its record."""
+        del options, context
+        return range(line, line + 1) if 1 <= line <= sum(_groups(source)) else NOWHERE
+
+
+def _groups(source: SourceFile) -> tuple[int, ...]:
+    file = _open(source, None)
+    return _guarded(source, lambda: _footer(file))[1]
 
 
 def _footer(file: pq.ParquetFile) -> tuple[pa.Schema, tuple[int, ...], int, str]:
