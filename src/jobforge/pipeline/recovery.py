@@ -255,7 +255,7 @@ def _catalogue(config: PipelineConfig, log: LayerTransitionLog) -> None:
         rows=version.commit.rows if version else opened.rows,
         size_bytes=version.commit.size_bytes if version else path.stat().st_size,
         updated_at=log.started_at,
-        columns=catalog.columns_of(opened.frame.collect_schema(), {}),
+        columns=catalog.columns_of(opened.frame.collect_schema()),
     )
     catalog.update(config, log, state, late=True)
     if log.target_layer is Layer.BRONZE and log.inputs:

@@ -13,6 +13,7 @@ from jobforge.pipeline.layers.base import StepLayer
 from jobforge.pipeline.layers.guard import Guard
 from jobforge.pipeline.layers.identity import Counts
 from jobforge.pipeline.layers.leaving import by_kind, filtered_of, rejects_of, verdict_of
+from jobforge.pipeline.layers.origins import step_lineage
 from jobforge.pipeline.layers.stages import Seen, Stage
 from jobforge.pipeline.models import Note
 from jobforge.pipeline.steps import Step, Transform
@@ -86,6 +87,7 @@ class GoldLayer(StepLayer):
             filtered=filtered_of(guard, stages),
             probes=tuple(probe for stage in stages for probe in stage.probes),
             locate=lambda error: guard.locate(stages, error),
+            lineage=lambda: step_lineage(guard, stages),
             least_bytes=opened.size_bytes // 2,
         )
 
