@@ -255,6 +255,17 @@ def test_what_is_shown_stands_where_the_rest_cannot_be_asked_for(
     assert computed(follow(change, base())) == dict.fromkeys("ump", "!expression")
 
 
+def test_it_is_not_asked_for_hundreds_of_hidden_expressions() -> None:
+    def changed(lf: pl.LazyFrame) -> pl.LazyFrame:
+        return lf.with_columns(
+            pl.col(name).map_elements(double, return_dtype=pl.Int64).alias(name.upper())
+            for name in wide.collect_schema()
+        )
+
+    wide = pl.LazyFrame({f"c{n}": [1] for n in range(100)}).cache()
+    assert set(computed(follow(changed, wide)).values()) == {"!expression"}
+
+
 def test_an_endless_plan_tells_nothing() -> None:
     def long(lf: pl.LazyFrame) -> pl.LazyFrame:
         for _ in range(3_000):

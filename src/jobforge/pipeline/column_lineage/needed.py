@@ -18,6 +18,9 @@ from jobforge.pipeline.column_lineage.plan import KNOWN, NotUnderstoodError
 from jobforge.pipeline.column_lineage.record import Gap, Influence
 from jobforge.quality.columns import columns
 
+_MOST = 2_000
+"""Hidden columns times columns up to which it is asked for them: a tenth of a second."""
+
 
 def with_hidden_parts(flow: Flow, frame: pl.LazyFrame, base: pl.LazyFrame) -> Flow:
     """The flow, with the columns that hidden expressions are computed from.
@@ -31,6 +34,8 @@ def with_hidden_parts(flow: Flow, frame: pl.LazyFrame, base: pl.LazyFrame) -> Fl
     # A function of Python needs all columns for all Polars knows, and what a hidden filter
     # needs cannot be told from what a column needs.
     if not hidden or flow.gaps - {Gap.EXPRESSION, Gap.OTHER_FRAME} or flow.rows.gap:
+        return flow
+    if len(hidden) * len(flow.columns) > _MOST:
         return flow
     told = {name: _told(flow, name, frame, base) for name in hidden}
     return replace(flow, columns={**flow.columns, **told})
