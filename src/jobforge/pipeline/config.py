@@ -50,6 +50,8 @@ class PipelineConfig:
         fused: Whether a full run computes bronze in the pass that writes staged, and
             gold in the pass that writes silver: quicker, and the result is the
             same. Without it each layer is read back before the next is computed.
+        spans: Whether runs and transitions are told to OpenTelemetry, which has to
+            be installed then; None as the environment says (`JOBFORGE_SPANS=1`).
 
     Raises:
         InvalidConfigError: The data root is empty or a URI.
@@ -58,6 +60,7 @@ class PipelineConfig:
     data_root: Path = Path("data")  # text is taken too
     row_numbers: bool = True
     fused: bool = True
+    spans: bool | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.data_root, (str, Path)):
@@ -70,6 +73,8 @@ class PipelineConfig:
                 raise InvalidConfigError(
                     f"{name} is {getattr(self, name)!r}", hint="use True or False"
                 )
+        if self.spans is not None and not isinstance(self.spans, bool):
+            raise InvalidConfigError(f"spans is {self.spans!r}", hint="use True, False or None")
         raw = str(self.data_root)
         if not raw.strip() or any(ord(letter) < ord(" ") for letter in raw):
             raise InvalidConfigError(f"the data root {raw!r} is no folder", hint="name a folder")
