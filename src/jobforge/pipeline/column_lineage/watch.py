@@ -57,7 +57,10 @@ def watched(given: pl.LazyFrame) -> Iterator[Watch]:
     try:
         yield watch
     finally:
-        sys.setprofile(None)
+        if sys.getprofile() is listen:
+            sys.setprofile(None)
+        else:
+            watch.computed = True  # seen, or the function put a listener of its own in place
 
 
 def _uses(called: Any, given: pl.LazyFrame) -> bool:  # noqa: ANN401
