@@ -177,8 +177,8 @@ def rewritten(path: Path, change: Callable[[Any], None]) -> None:
 
 
 def test_a_record_that_says_something_else_is_named(root: Path) -> None:
-    full = [path for path in root.glob("catalog/lineage/*.json") if b'"gold"' in path.read_bytes()]
-    path = next(path for path in full if b'"silver"' in path.read_bytes())
+    records = sorted(root.glob("catalog/lineage/*.json"))
+    path = next(path for path in records if len(json.loads(path.read_bytes())["transitions"]) > 3)
 
     def fewer(said: Any) -> None:
         said["transitions"][2]["row_count_out"] -= 1

@@ -21,6 +21,7 @@ COMMANDS = [
     "history",
     "tables",
     "show",
+    "lineage",
     "account",
     "quarantine list",
     "quarantine show",
@@ -107,6 +108,24 @@ def test_every_answer_is_one_json_document(people: Path) -> None:
     shown = as_json(jobforge(people, "show", "people", "--json"))
     assert shown["first"][0]["Code"] == "007"
     assert shown["layer"] == "gold"
+
+
+def test_lineage_shows_the_columns_behind_a_column(people: Path) -> None:
+    jobforge(people, "run", "people.csv", "--table", "people", "--schema", "people.json")
+    shown = jobforge(people, "lineage", "people.Pay").stdout.splitlines()
+    assert [line.strip() for line in shown[1:]] == [
+        "gold.Pay",
+        "<- silver.Pay (identity)",
+        "<- bronze.Pay (identity), by cast",
+        "<- staged.Pay (transformation)",
+        "<- people.csv",
+        "rows of bronze: chosen by Pay (filter), by cast",
+    ]
+    whole = as_json(jobforge(people, "lineage", "people", "--layer", "bronze", "--json"))
+    assert {c["column"] for c in whole["columns"]} >= {"Code", "Pay", "_source_row"}
+    wrong = jobforge(people, "lineage", "people.Pai")
+    assert wrong.returncode == 2
+    assert "did you mean 'Pay'" in wrong.stderr
 
 
 def test_reader_options_come_from_the_command_line(tmp_path: Path) -> None:

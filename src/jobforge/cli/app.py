@@ -20,6 +20,7 @@ _COMMANDS = (
     "history",
     "tables",
     "show",
+    "lineage",
     "account",
     "diff",
     "rollback",

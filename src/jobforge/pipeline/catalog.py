@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from jobforge.errors import TableNotFoundError, nearest
+from jobforge.pipeline.column_lineage.record import FrameLineage
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.models import (
     ColumnMetadata,
@@ -21,23 +22,24 @@ from jobforge.storage.rewrite import rewrite
 
 def columns_of(
     schema: pl.Schema,
-    source_columns: dict[str, tuple[str, ...]],
+    lineage: FrameLineage | None = None,
     nulls: dict[str, int] | None = None,
 ) -> tuple[ColumnMetadata, ...]:
     """What the catalog says of the columns of a file.
 
     Args:
         schema: Its columns.
-        source_columns: For each column, the columns of the layer before it
-            that it is known to come from.
+        lineage: Where they come from, where that was recorded.
         nulls: Nulls of each column among the rows that were written last.
     """
+    origins = lineage or FrameLineage()
     return tuple(
         ColumnMetadata(
             name=name,
             data_type=str(dtype),
             position=position,
-            source_columns=source_columns.get(name, ()),
+            source_columns=(origin := origins.of(name)).values,
+            sources_known=None if lineage is None else origin.gap is None,
             null_count=(nulls or {}).get(name),
         )
         for position, (name, dtype) in enumerate(schema.items())

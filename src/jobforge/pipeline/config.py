@@ -55,6 +55,8 @@ class PipelineConfig:
         keep_source: Whether an ingest keeps the bytes of its source files in the
             data root (`sources/`), so that the text of a record can be shown when
             the file has moved.
+        spans: Whether runs and transitions are told to OpenTelemetry, which has to
+            be installed then; None as the environment says (`JOBFORGE_SPANS=1`).
 
     Raises:
         InvalidConfigError: The data root is empty or a URI.
@@ -65,6 +67,7 @@ class PipelineConfig:
     fused: bool = True
     content_hashes: bool = True
     keep_source: bool = False
+    spans: bool | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.data_root, (str, Path)):
@@ -77,6 +80,8 @@ class PipelineConfig:
                 raise InvalidConfigError(
                     f"{name} is {getattr(self, name)!r}", hint="use True or False"
                 )
+        if self.spans is not None and not isinstance(self.spans, bool):
+            raise InvalidConfigError(f"spans is {self.spans!r}", hint="use True, False or None")
         raw = str(self.data_root)
         if not raw.strip() or any(ord(letter) < ord(" ") for letter in raw):
             raise InvalidConfigError(f"the data root {raw!r} is no folder", hint="name a folder")

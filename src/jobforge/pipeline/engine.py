@@ -16,7 +16,7 @@ from jobforge.errors import (
     InvalidNameError,
     RejectLimitError,
 )
-from jobforge.pipeline import lineage
+from jobforge.pipeline import lineage, spans
 from jobforge.pipeline.audit_operations import AuditOperations
 from jobforge.pipeline.config import (
     Layer,
@@ -317,9 +317,10 @@ class PipelineEngine(TableOperations, RejectOperations, AuditOperations):
             check_tables(self.config, resolve_steps(transforms, place), place)
         wanted = FullRun(schema, silver_transforms, gold_transforms, loading, check_grain(grain))
         layers = Layers(self._staged, self._bronze, self._silver, self._gold)
-        staged, bronze, silver, gold = layers.run(
-            source_path, self.config, table_name, domain, wanted, read, self._progress
-        )
+        with spans.of_run(self.config, "run", f"{domain}/{table_name}"):
+            staged, bronze, silver, gold = layers.run(
+                source_path, self.config, table_name, domain, wanted, read, self._progress
+            )
         return {
             "batch_id": staged.log.batch_id,
             "staged_path": staged.path,

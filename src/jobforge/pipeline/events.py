@@ -63,6 +63,11 @@ def silent() -> Iterator[None]:
         _trial.reset(token)
 
 
+def is_silent() -> bool:
+    """Whether this is only tried: see `silent`."""
+    return _trial.get()
+
+
 def get_logger() -> Logger:
     """The logger for events of jobforge, as configured at this moment."""
     chosen = str(_settings["format"])

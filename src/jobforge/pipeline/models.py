@@ -15,6 +15,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AwareDatetime, Field, JsonValue, NonNegativeInt
 
 from jobforge.errors import JobforgeError
+from jobforge.pipeline.column_lineage.record import FrameLineage
 from jobforge.pipeline.config import Layer
 from jobforge.pipeline.records import RECORD_FORMAT, Record
 from jobforge.quality.account import RowAccount
@@ -246,6 +247,8 @@ class LayerTransitionLog(Record):
     operation: Operation | None = None
     """Null in records of format 1."""
     transforms_applied: tuple[TransformRef, ...] = ()
+    column_lineage: FrameLineage | None = None
+    """Where the columns come from; null for staged, and where it was not recorded."""
     notes: tuple[Note, ...] = ()
     started_at: AwareDatetime
     completed_at: AwareDatetime | None = None
@@ -357,7 +360,10 @@ class ColumnMetadata(Record):
     position: NonNegativeInt
     """0-based."""
     source_columns: tuple[str, ...] = ()
-    """Columns of the layer before that it comes from, where that is known exactly."""
+    """Columns of the layer before whose values it is made of, as far as they are known."""
+    sources_known: bool | None = None
+    """Whether those are all; null where it was not recorded. How each is used is in the log of
+    the transition."""
     nullable: bool = True
     description: str | None = None
     glossary_term: str | None = None

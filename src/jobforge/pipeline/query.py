@@ -122,6 +122,6 @@ def _up_to_date(config: PipelineConfig, table: TableMetadata) -> TableMetadata:
             rows=version.commit.rows,
             size_bytes=version.commit.size_bytes,
             updated_at=version.commit.published_at,
-            columns=catalog.columns_of(schema, {}),
+            columns=catalog.columns_of(schema),
         )
     return table.model_copy(update={"layers": layers})

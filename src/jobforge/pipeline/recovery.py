@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from jobforge.errors import AbandonedError
+from jobforge.errors import AbandonedError, StorageError
 from jobforge.pipeline import catalog, chain, events, lineage, schemas
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.footer import Footer, open_layer_file
@@ -67,13 +67,14 @@ def recover(config: PipelineConfig, clock: Callable[[], datetime]) -> list[Layer
             log = _settle(config, batch_id, transition_id, marker, clock)
         except Exception as error:  # noqa: BLE001 - whatever it is, it stops nobody else
             first = (str(error).splitlines() or [""])[0]
-            _tell("transition.not_recovered", batch=batch_id, error=first)
+            about = _about(config, batch_id, transition_id)
+            _tell("transition.not_recovered", **about, error=first)
             continue
         finally:
             marker.release()
         if log is not None:
             settled.append(log)
-            _tell("transition.recovered", batch=batch_id, layer=str(log.target_layer))
+            _tell("transition.recovered", **_about(config, batch_id, transition_id))
     return settled
 
 
@@ -256,7 +257,7 @@ def _catalogue(config: PipelineConfig, log: LayerTransitionLog) -> None:
         rows=version.commit.rows if version else opened.rows,
         size_bytes=version.commit.size_bytes if version else path.stat().st_size,
         updated_at=log.started_at,
-        columns=catalog.columns_of(opened.frame.collect_schema(), {}),
+        columns=catalog.columns_of(opened.frame.collect_schema()),
     )
     catalog.update(config, log, state, late=True)
     if log.target_layer is Layer.BRONZE and log.inputs:
@@ -294,6 +295,17 @@ def _remove(paths: list[Path]) -> None:
     for path in paths:
         with contextlib.suppress(OSError):
             path.unlink()
+
+
+def _about(config: PipelineConfig, batch_id: str, transition_id: str) -> dict[str, object]:
+    """What an event says of a transition, as far as its record can be read."""
+    about: dict[str, object] = {"batch": batch_id, "transition": transition_id}
+    with contextlib.suppress(StorageError):
+        record = lineage.load(config, batch_id)
+        for log in record.transitions if record is not None else ():
+            if log.transition_id == transition_id:
+                about |= {"table": f"{log.domain}/{log.table}", "layer": str(log.target_layer)}
+    return about
 
 
 def _tell(event: str, **about: object) -> None:

@@ -13,6 +13,7 @@ from jobforge.pipeline.models import LayerTransitionLog
 from jobforge.pipeline.transition import Clock
 
 if TYPE_CHECKING:
+    from jobforge.pipeline.column_trace import TableLineage
     from jobforge.pipeline.maintenance.clean import CleanPlan
     from jobforge.pipeline.maintenance.diff import TableDiff
     from jobforge.pipeline.maintenance.source_records import SourceRecord
@@ -102,6 +103,27 @@ class TableOperations:
         from jobforge.pipeline.profile import profile
 
         return profile(self.config, table, layer, version, personal=personal)
+
+    def column_lineage(
+        self, table: str, column: str | None = None, layer: Layer | str | None = None
+    ) -> TableLineage:
+        """Which columns the columns of a table come from, layer by layer, back to the source.
+
+        What cannot be known says so in `gap`; nothing is guessed.
+
+        Args:
+            table: `table` or `domain/table`.
+            column: Every column unless given.
+            layer: The highest that the table has unless given.
+
+        Raises:
+            TableNotFoundError: There is no such table, or it never reached the layer.
+            UnknownColumnError: It has no such column.
+            RecordError: A record is damaged, or a newer jobforge wrote it.
+        """
+        from jobforge.pipeline.column_trace import column_lineage
+
+        return column_lineage(self.config, table, column, layer)
 
     def history(self, table: str, layer: Layer | str = Layer.GOLD) -> list[TableVersion]:
         """The versions of one layer of a table, oldest first.

@@ -30,7 +30,7 @@ from jobforge.errors import (
     TransitionError,
     UsageError,
 )
-from jobforge.pipeline import chain, events, lineage, recovery
+from jobforge.pipeline import chain, events, lineage, recovery, spans
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.models import (
     WITHHELD,
@@ -173,6 +173,15 @@ class Transition:
             JobforgeError: The work was refused or failed. What was not
                 published is gone, and the record says why.
         """
+        with spans.of_transition(self.config, self.move.target_layer, self._about()) as span:
+            span.about({"operation": self.move.operation})
+            try:
+                self._carry_out(body, writes=writes)
+            finally:
+                span.about(self._counts())
+        return self.log
+
+    def _carry_out(self, body: Callable[[Path], None], *, writes: bool) -> None:
         prepare_root(self.config, self.started_at)
         recovery.recover(self.config, self._clock)
         with self._marked():
@@ -197,8 +206,8 @@ class Transition:
             except BaseException as error:
                 self._failed(error, None)
                 raise
-        self._tell_success()
-        return self.log
+        seconds = (self.finished_at() - self.started_at).total_seconds()
+        self._tell("transition.finished", {**self._counts(), "seconds": round(seconds, 3)})
 
     def note(self, sources: tuple[SourceInfo, ...], **values: object) -> None:
         """Take over what is known once the rows were counted, whatever happens next."""
@@ -245,7 +254,8 @@ class Transition:
 
         What was published stays, and is recorded as published.
         """
-        self._tell("transition.failed", failed=True, error=known.code if known else repr(error))
+        code = known.code if known is not None else type(error).__name__
+        self._tell("transition.failed", {"error": code}, failed=True)
         stands: dict[str, object] = {}
         if self.log.status is TransitionStatus.RUNNING:
             with contextlib.suppress(StorageError):
@@ -312,27 +322,28 @@ class Transition:
         paths = batch_files(folders, move.batch_id, taken)
         return tuple(self.relative(path) for path in paths)
 
-    def _tell_success(self) -> None:
-        log = self.log
-        seconds = (self.finished_at() - self.started_at).total_seconds()
-        self._tell(
-            "transition.finished",
-            rows_in=log.row_count_in,
-            rows_out=log.row_count_out,
-            status=str(log.status),
-            seconds=round(seconds, 3),
-        )
-
-    def _tell(self, event: str, *, failed: bool = False, **more: object) -> None:
-        """Log an event; a log that cannot be written changes no outcome."""
-        about = {
+    def _about(self) -> dict[str, object]:
+        """What every event says: which transition of what it is of."""
+        return {
             "batch": self.move.batch_id,
+            "transition": self.transition_id,
             "table": f"{self.move.domain}/{self.move.table}",
             "layer": str(self.move.target_layer),
         }
+
+    def _counts(self) -> dict[str, object]:
+        log = self.log
+        return {
+            "rows_in": log.row_count_in,
+            "rows_out": log.row_count_out,
+            "status": str(log.status),
+        }
+
+    def _tell(self, event: str, more: dict[str, object], *, failed: bool = False) -> None:
+        """Log an event; a log that cannot be written changes no outcome."""
         with contextlib.suppress(OSError, ValueError):
             logger = events.get_logger()
-            (logger.error if failed else logger.info)(event, **about, **more)
+            (logger.error if failed else logger.info)(event, **self._about(), **more)
 
 
 @cache

@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from jobforge.errors import JobforgeError
+from jobforge.pipeline.column_lineage.record import FrameLineage
 from jobforge.pipeline.footer import Footer
 from jobforge.pipeline.models import Contents, LayerTransitionLog, Note, SourceInfo
 from jobforge.quality.account import RowAccount
@@ -79,7 +80,7 @@ class Work:
         locate: Called when computing failed, to name the step that is to blame; None
             where it is none of them.
         sources: The source files, where this is an ingest.
-        source_columns: Column lineage, where it is known exactly.
+        lineage: Gives the origin of its columns; nothing is recorded where it is None.
         least_bytes: What writing will take at least, as far as one can tell.
         published: Called when the rows are visible and catalogued.
         by_record: Whether each row is the only one of its source record.
@@ -103,7 +104,7 @@ class Work:
     probes: tuple[pl.LazyFrame, ...] = ()
     locate: Callable[[BaseException], JobforgeError | None] | None = None
     sources: Callable[[], tuple[SourceInfo, ...]] = tuple
-    source_columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    lineage: Callable[[], FrameLineage] | None = None
     least_bytes: int = 0
     published: Callable[[LayerTransitionLog], None] | None = None
     by_record: bool = False

@@ -14,6 +14,7 @@ from jobforge.errors import JobforgeError, StorageError, TransitionError, WriteE
 from jobforge.pipeline import catalog
 from jobforge.pipeline.adoption import newest_version
 from jobforge.pipeline.ahead import Ahead
+from jobforge.pipeline.column_lineage.record import FrameLineage
 from jobforge.pipeline.config import Layer
 from jobforge.pipeline.footer import Footer, LayerFile, restate
 from jobforge.pipeline.models import ColumnMetadata, LayerState, TransitionStatus
@@ -121,8 +122,10 @@ def _publish(
         publication.place()
         version = _version(transition, file, schema, content_hash, joining, base)
         publication.keep()
+    lineage = _lineage(work)
     transition.publish(
         TransitionStatus.PARTIAL if left else TransitionStatus.SUCCESS,
+        column_lineage=lineage,
         target_file=transition.relative(target),
         quarantine_file=transition.relative(rejected) if held else None,
         edges_file=transition.relative(edges) if edges is not None else None,
@@ -132,12 +135,20 @@ def _publish(
         table_version=version.number if version else None,
         left_out=version.commit.left_out if version else {},
     )
-    columns = catalog.columns_of(schema, work.source_columns, written.nulls)
+    columns = catalog.columns_of(schema, lineage, written.nulls)
     state = layer_state(transition, file, version, columns)
     catalog.update(config, transition.log, state)
     if work.published is not None:
         work.published(transition.log)
     return target
+
+
+def _lineage(work: Work) -> FrameLineage | None:
+    """Where the columns come from; what cannot be told stops nothing."""
+    try:
+        return work.lineage() if work.lineage is not None else None
+    except (Exception, pl.exceptions.PanicException):  # noqa: BLE001 - the rows are what counts
+        return None
 
 
 def _note(transition: Transition, work: Work, verdict: Verdict) -> None:

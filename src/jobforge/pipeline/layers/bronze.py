@@ -21,6 +21,7 @@ from jobforge.pipeline.config import Layer, Loading, PipelineConfig
 from jobforge.pipeline.footer import LayerFile
 from jobforge.pipeline.layers.base import LayerBase
 from jobforge.pipeline.layers.leaving import over_the_limit
+from jobforge.pipeline.layers.origins import bronze_lineage
 from jobforge.pipeline.models import Note
 from jobforge.pipeline.provenance import (
     PROVENANCE_DTYPES,
@@ -155,7 +156,9 @@ class BronzeLayer(LayerBase):
             lambda written: _judge(opened, contract, parting, notes, written),
             rejects=rejects,
             probes=(parting.tally,) if parting is not None else (),
-            source_columns={new: (old,) for new, old in originals.items()},
+            lineage=lambda: bronze_lineage(
+                casting, originals, places, types, finished.collect_schema().names()
+            ),
             least_bytes=opened.size_bytes // 2,
             by_record=opened.footer.traceable,
             carries=parting.judged if parting is not None else None,

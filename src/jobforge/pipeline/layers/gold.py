@@ -14,6 +14,7 @@ from jobforge.pipeline.layers.groups import check_grain, check_groups, groups_of
 from jobforge.pipeline.layers.guard import Guard
 from jobforge.pipeline.layers.identity import Counts
 from jobforge.pipeline.layers.leaving import by_kind, filtered_of, rejects_of, verdict_of
+from jobforge.pipeline.layers.origins import step_lineage
 from jobforge.pipeline.layers.stages import Seen, Stage
 from jobforge.pipeline.models import Note
 from jobforge.pipeline.steps import Step, Transform
@@ -98,6 +99,7 @@ class GoldLayer(StepLayer):
             groups=groups,
             probes=tuple(probe for stage in stages for probe in stage.probes),
             locate=lambda error: guard.locate(stages, error),
+            lineage=lambda: step_lineage(guard, stages),
             least_bytes=opened.size_bytes // 2,
             by_record=identified and all(stage.chooses for stage in stages),
         )

@@ -14,6 +14,7 @@ from jobforge.errors import (
     NotAJobforgeFileError,
     ProvenanceLostError,
 )
+from jobforge.pipeline.column_lineage.watch import watched
 from jobforge.pipeline.config import Layer
 from jobforge.pipeline.footer import LayerFile
 from jobforge.pipeline.layers.identity import Counts, Records, count_probe
@@ -280,16 +281,19 @@ class Guard:
         A column of the contract that it drops or retypes is judged before.
         """
         given = self._frame.cache()
-        result = apply_step(given, step, self.place)
+        with watched(given) as watch:
+            result = apply_step(given, step, self.place)
         if self._promised is not None:
             going = self._promised.going(given.collect_schema(), result.collect_schema())
             if going:
                 self._promise(going)
                 given = self._frame.cache()
-                result = apply_step(given, step, self.place)
+                with watched(given) as watch:
+                    result = apply_step(given, step, self.place)
         if _leaves_provenance(result, given):
             self._frame = result
-            self._stages.append(Stage(step, given, result, None, self._identified))
+            stage = Stage(step, given, result, None, self._identified, computed=watch.computed)
+            self._stages.append(stage)
             return
         schema = result.collect_schema()
         lost = self._lost(schema, identified=self._identified)
@@ -301,7 +305,9 @@ class Guard:
         missing = tuple(name for name in self._constants if name not in schema)
         probe = count_probe(shared, self._comparable(schema) if identified else {})
         dropped = missing if identified else ()
-        self._stages.append(Stage(step, given, self._frame, probe, identified, dropped))
+        self._stages.append(
+            Stage(step, given, self._frame, probe, identified, dropped, computed=watch.computed)
+        )
 
     def _check_names(self) -> None:
         rules = [rule for stage in self._stages if stage.parting for rule in stage.parting.rules]

@@ -16,6 +16,7 @@ from jobforge.pipeline.layers.base import StepLayer, contract_of
 from jobforge.pipeline.layers.guard import Guard
 from jobforge.pipeline.layers.identity import Counts
 from jobforge.pipeline.layers.leaving import by_kind, filtered_of, rejects_of, verdict_of
+from jobforge.pipeline.layers.origins import step_lineage
 from jobforge.pipeline.layers.promised import Promised
 from jobforge.pipeline.layers.stages import Seen, Stage
 from jobforge.pipeline.provenance import BATCH_ID, SOURCE_FILE
@@ -102,6 +103,7 @@ class SilverLayer(StepLayer):
             filtered=filtered_of(guard, stages),
             probes=tuple(probe for stage in stages for probe in stage.probes),
             locate=lambda error: guard.locate(stages, error),
+            lineage=lambda: step_lineage(guard, stages),
             least_bytes=opened.size_bytes // 2,
             by_record=opened.footer.traceable,
         )

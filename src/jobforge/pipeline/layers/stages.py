@@ -29,6 +29,8 @@ class Stage:
     """Provenance columns that the step left out and that were put back."""
     parting: Parting | None = None
     """Who left under which rule; None after a plain function."""
+    computed: bool = False
+    """Whether the function computed values of its input while it made its plan."""
 
     @property
     def probes(self) -> tuple[pl.LazyFrame, ...]:

@@ -124,7 +124,7 @@ def catalogue(transition: Transition, table: TableMetadata, version: Version) ->
     store = transition.store
     if store is None:
         return
-    columns = catalog.columns_of(store.scan(version).collect_schema(), {})
+    columns = catalog.columns_of(store.scan(version).collect_schema())
     known = table.layers[layer]
     if [(c.name, c.data_type) for c in columns] == [(c.name, c.data_type) for c in known.columns]:
         columns = known.columns  # with what is known of their origin

@@ -18,7 +18,7 @@ from jobforge.errors import (
     PublishConflictError,
     RecordNotFoundError,
 )
-from jobforge.pipeline import lineage
+from jobforge.pipeline import lineage, spans
 from jobforge.pipeline.config import Layer, Loading, PipelineConfig
 from jobforge.pipeline.footer import read_footer
 from jobforge.pipeline.layers import BronzeLayer, GoldLayer, SilverLayer, StagedLayer
@@ -93,7 +93,8 @@ def replay_rejects(
         work = _Work(record, source_schema(snapshot, record), correction, clock, target)
         contract = _contract(files, correction)
         _try(config, work, contract)
-        return work.run(config, contract)
+        with spans.of_run(config, "replay", f"{record.domain}/{record.table}"):
+            return work.run(config, contract)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Which columns of its input each column of a layer is computed from, and how."""
