@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TypedDict, TypeVar
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 from jobforge.errors import InvalidConfigError, InvalidOptionError
+
+if TYPE_CHECKING:
+    from jobforge.openlineage import OpenLineageConfig
 
 
 class Load(StrEnum):
@@ -50,14 +53,18 @@ class PipelineConfig:
         fused: Whether a full run computes bronze in the pass that writes staged, and
             gold in the pass that writes silver: quicker, and the result is the
             same. Without it each layer is read back before the next is computed.
+        openlineage: Where each transition is told as OpenLineage events; nowhere
+            unless given. See `jobforge.openlineage`.
 
     Raises:
-        InvalidConfigError: The data root is empty or a URI.
+        InvalidConfigError: The data root is empty or a URI, or events are asked
+            for and their client is not installed.
     """
 
     data_root: Path = Path("data")  # text is taken too
     row_numbers: bool = True
     fused: bool = True
+    openlineage: OpenLineageConfig | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.data_root, (str, Path)):
@@ -78,6 +85,13 @@ class PipelineConfig:
                 f"the data root {raw!r} is a URI", hint="name a folder on a mounted file system"
             )
         object.__setattr__(self, "data_root", Path(self.data_root))
+        if self.openlineage is not None:
+            _check_events(self.openlineage)
+
+    @property
+    def emits(self) -> bool:
+        """Whether transitions are told as OpenLineage events."""
+        return self.openlineage is not None and self.openlineage.active
 
     def layer_path(self, layer: Layer | str) -> Path:
         """Folder of one layer.
@@ -131,6 +145,10 @@ class PipelineConfig:
         """Folder of the source records that left a layer without a trace in quarantine."""
         return self.catalog_path() / "edges"
 
+    def catalog_openlineage_path(self) -> Path:
+        """Folder of the OpenLineage events, where they go to files."""
+        return self.catalog_path() / "openlineage"
+
     def catalog_glossary_path(self) -> Path:
         """Folder of the business terms."""
         return self.catalog_path() / "glossary"
@@ -138,6 +156,18 @@ class PipelineConfig:
     def catalog_schemas_path(self) -> Path:
         """Folder of contracts and schema versions."""
         return self.catalog_path() / "schemas"
+
+
+def _check_events(settings: object) -> None:
+    from jobforge.openlineage.settings import OpenLineageConfig, require_client
+
+    if not isinstance(settings, OpenLineageConfig):
+        raise InvalidConfigError(
+            f"openlineage is {settings!r}",
+            hint="use jobforge.openlineage.OpenLineageConfig(), or None for no events",
+        )
+    if settings.active:
+        require_client()
 
 
 class LoadOptions(TypedDict):

@@ -50,6 +50,10 @@ class Operation(StrEnum):
     """Files that no version to be kept needs are removed."""
 
 
+MOVES = (Operation.INGEST, Operation.REPLACE, Operation.APPEND, None)
+"""Operations that move a batch; null in records of format 1."""
+
+
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 

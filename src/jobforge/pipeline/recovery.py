@@ -98,6 +98,10 @@ def _settle(
         if log.status is TransitionStatus.RUNNING:
             log = _closed(config, log, clock())
             lineage.record_log(config, log)
+            if config.emits:
+                from jobforge.pipeline.emission import runs  # only who asked for events needs it
+
+                runs.tell(config, log, record.sources if record is not None else ())
         if log.table_version is not None or (
             log.target_layer is Layer.STAGED and log.target_file is not None
         ):
@@ -105,6 +109,7 @@ def _settle(
         catalogue_replaced(config, log)
         _tidy(config, log)
     sweep(config.catalog_lineage_path())
+    sweep(config.catalog_openlineage_path())
     marker.done()
     return log
 

@@ -114,7 +114,8 @@ class Transition:
     Args:
         config: Where the data root is.
         move: Which rows go where.
-        clock: Read once at the start and once at the end; times are UTC.
+        clock: Read once at the start and once at the end, and where somebody asked
+            for OpenLineage events also when the rows are counted; times are UTC.
         begun: What began earlier, where it did.
     """
 
@@ -176,6 +177,7 @@ class Transition:
         with self._marked():
             self._save(self._names if writes else None)
             try:
+                self._emit()
                 with scratch_folder(self.config.data_root, self.transition_id) as scratch:
                     body(scratch)
                 self._save()
@@ -195,13 +197,17 @@ class Transition:
             except BaseException as error:
                 self._failed(error, None)
                 raise
+        self._emit()
         self._tell_success()
         return self.log
 
     def note(self, sources: tuple[SourceInfo, ...], **values: object) -> None:
         """Take over what is known once the rows were counted, whatever happens next."""
+        counted = self.log.row_count_in is not None
         self._sources = sources
         self._set(**values)
+        if not counted:
+            self._emit(self._now)
 
     def record(self, **values: object) -> None:
         """Take over what is known, and put it into the record at once."""
@@ -261,6 +267,8 @@ class Transition:
             self._complete = failed and not stands and not self.log.added
         except JobforgeError as second:
             error.add_note(f"the outcome could not be recorded: {second}")
+        else:
+            self._emit()
 
     def _settled(self) -> dict[str, object]:
         """What of the files that it was to remove or to write in their place is so."""
@@ -272,6 +280,9 @@ class Transition:
         """The end of the transition: the clock is read once, and never before its start."""
         if self.log.completed_at is not None:
             return self.log.completed_at
+        return self._now()
+
+    def _now(self) -> datetime:
         return max(self._clock(), self.started_at)
 
     def _set(self, **values: object) -> None:
@@ -298,6 +309,14 @@ class Transition:
             taken |= {name for files in store.files_by_version().values() for name in files}
         paths = batch_files(folders, move.batch_id, taken)
         return tuple(self.relative(path) for path in paths)
+
+    def _emit(self, counted_at: Clock | None = None) -> None:
+        """Tell those who asked for OpenLineage events what the log says; never raises."""
+        if self.config.emits:
+            from jobforge.pipeline.emission import runs  # only who asked for events needs it
+
+            at = counted_at() if counted_at is not None else None
+            runs.tell(self.config, self.log, self._sources, at)
 
     def _tell_success(self) -> None:
         log = self.log
