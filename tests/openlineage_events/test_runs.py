@@ -321,6 +321,21 @@ def test_a_run_whose_process_died_fails_when_it_is_found(
     assert told(config, batch)[-1] == end  # told once
 
 
+def test_an_outcome_that_was_not_told_is_told_by_the_next_run(
+    config: PipelineConfig, source: Path
+) -> None:
+    quiet = PipelineConfig(config.data_root)
+    first = PipelineEngine(quiet).ingest(source, "t", "d")["log"]
+    # As if its process had died between the record and the event.
+    mark(
+        config.running_path() / recovery.marker_name(first.batch_id, first.transition_id)
+    ).release()
+    PipelineEngine(config).ingest(source, "other")
+    (end,) = told(config, first.batch_id)
+    assert (end["eventType"], end["run"]["runId"]) == ("COMPLETE", first.transition_id)
+    assert end["inputs"][0]["name"] == str(source)
+
+
 def test_work_on_whole_tables_is_told_too(config: PipelineConfig, source: Path) -> None:
     engine = PipelineEngine(config)
     first = engine.run_full_pipeline(source, "t", "d", CASTS)["batch_id"]

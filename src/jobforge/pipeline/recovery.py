@@ -98,10 +98,11 @@ def _settle(
         if log.status is TransitionStatus.RUNNING:
             log = _closed(config, log, clock())
             lineage.record_log(config, log)
-            if config.emits:
-                from jobforge.pipeline.emission import runs  # only who asked for events needs it
+        if config.emits:
+            from jobforge.pipeline.emission import runs  # only who asked for events needs it
 
-                runs.tell(config, log, record.sources if record is not None else ())
+            # Its process may have died between the record and the event: rather twice than never.
+            runs.tell(config, log, record.sources if record is not None else ())
         if log.table_version is not None or (
             log.target_layer is Layer.STAGED and log.target_file is not None
         ):

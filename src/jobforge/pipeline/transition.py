@@ -197,7 +197,7 @@ class Transition:
             except BaseException as error:
                 self._failed(error, None)
                 raise
-        self._emit()
+            self._emit()
         self._tell_success()
         return self.log
 
