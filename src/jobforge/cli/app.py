@@ -91,6 +91,23 @@ def _main(
             help="Give memory back at once: a lower peak, a quarter more time.",
         ),
     ] = False,
+    openlineage: Annotated[
+        str,
+        typer.Option(
+            envvar="JOBFORGE_OPENLINEAGE",
+            metavar="WHERE",
+            help="Tell each transition as OpenLineage events: file, console, or the URL of an "
+            "endpoint; none for no events, as without it.",
+        ),
+    ] = "",
+    openlineage_namespace: Annotated[
+        str,
+        typer.Option(
+            envvar="JOBFORGE_OPENLINEAGE_NAMESPACE",
+            metavar="NAME",
+            help="Namespace of the jobs in OpenLineage events; jobforge unless given.",
+        ),
+    ] = "",
     version: Annotated[  # noqa: ARG001 - its callback does the work
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -103,3 +120,7 @@ def _main(
         from jobforge.pipeline import events
 
         events.configure(log_format or "console", quiet=quiet)
+    if openlineage:
+        from jobforge.cli import output
+
+        output.choose_openlineage(openlineage, openlineage_namespace)

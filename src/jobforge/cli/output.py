@@ -12,7 +12,7 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -21,6 +21,9 @@ from rich.text import Text
 from jobforge.cli.exit_codes import as_record
 from jobforge.errors import InvalidConfigError, JobforgeError
 from jobforge.pipeline.config import PipelineConfig
+
+if TYPE_CHECKING:
+    from jobforge.openlineage import OpenLineageConfig
 
 _WIDE = 100_000
 _NARROWEST = 10
@@ -125,7 +128,29 @@ def config(data_root: str, *, keep_source: bool = False) -> PipelineConfig:
     """
     if not data_root.strip():
         raise InvalidConfigError("--data-root is empty", hint="name a folder")
-    return PipelineConfig(Path(data_root), keep_source=keep_source)
+    return PipelineConfig(Path(data_root), keep_source=keep_source, openlineage=openlineage())
+
+
+_openlineage = {"transport": "", "namespace": ""}
+
+
+def choose_openlineage(transport: str, namespace: str) -> None:
+    """Set where the OpenLineage events of this process go; empty for what is not said."""
+    _openlineage.update(transport=transport, namespace=namespace)
+
+
+def openlineage() -> OpenLineageConfig | None:
+    """The settings for OpenLineage events; None where nobody asked for any.
+
+    Raises:
+        InvalidConfigError: What was asked for has no meaning.
+    """
+    if not _openlineage["transport"]:
+        return None
+    from jobforge.openlineage import OpenLineageConfig
+
+    namespace = _openlineage["namespace"] or OpenLineageConfig.namespace
+    return OpenLineageConfig(_openlineage["transport"], namespace)
 
 
 def choose(*, as_json: bool) -> Output:

@@ -10,6 +10,7 @@ import polars as pl
 from jobforge.demo import transforms as work
 from jobforge.demo.source import write_sources
 from jobforge.errors import DataRootError
+from jobforge.openlineage import OpenLineageConfig
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.engine import PipelineEngine
 from jobforge.pipeline.models import LayerTransitionLog
@@ -55,11 +56,12 @@ class DemoResult:
         }
 
 
-def run_demo(folder: Path) -> DemoResult:
+def run_demo(folder: Path, openlineage: OpenLineageConfig | None = None) -> DemoResult:
     """Make the sources in a folder and run them through the four layers.
 
     Args:
         folder: Made where it is not there; everything the demo writes is in it.
+        openlineage: As for `PipelineConfig`.
 
     Raises:
         DataRootError: The folder cannot be written.
@@ -72,7 +74,7 @@ def run_demo(folder: Path) -> DemoResult:
         raise DataRootError(
             f"the demo cannot write to {incoming}: {error.strerror}", hint="name another --dir"
         ) from error
-    config = PipelineConfig(folder / "data")
+    config = PipelineConfig(folder / "data", openlineage=openlineage)
     engine = PipelineEngine(config)
     first = engine.run_full_pipeline(occupations, "occupations", DOMAIN, work.OCCUPATIONS)
     second = engine.run_full_pipeline(

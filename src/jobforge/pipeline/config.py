@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TypedDict, TypeVar
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 from jobforge.errors import InvalidConfigError, InvalidOptionError
+
+if TYPE_CHECKING:
+    from jobforge.openlineage import OpenLineageConfig
 
 
 class Load(StrEnum):
@@ -57,9 +60,12 @@ class PipelineConfig:
             the file has moved.
         spans: Whether runs and transitions are told to OpenTelemetry, which has to
             be installed then; None as the environment says (`JOBFORGE_SPANS=1`).
+        openlineage: Where each transition is told as OpenLineage events; nowhere
+            unless given. See `jobforge.openlineage`.
 
     Raises:
-        InvalidConfigError: The data root is empty or a URI.
+        InvalidConfigError: The data root is empty or a URI, or events are asked
+            for and their client is not installed.
     """
 
     data_root: Path = Path("data")  # text is taken too
@@ -68,6 +74,7 @@ class PipelineConfig:
     content_hashes: bool = True
     keep_source: bool = False
     spans: bool | None = None
+    openlineage: OpenLineageConfig | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.data_root, (str, Path)):
@@ -90,6 +97,13 @@ class PipelineConfig:
                 f"the data root {raw!r} is a URI", hint="name a folder on a mounted file system"
             )
         object.__setattr__(self, "data_root", Path(self.data_root))
+        if self.openlineage is not None:
+            _check_events(self.openlineage)
+
+    @property
+    def emits(self) -> bool:
+        """Whether transitions are told as OpenLineage events."""
+        return self.openlineage is not None and self.openlineage.active
 
     def layer_path(self, layer: Layer | str) -> Path:
         """Folder of one layer.
@@ -155,6 +169,10 @@ class PipelineConfig:
         """Folder of the source records that went into each row of an aggregate."""
         return self.catalog_path() / "groups"
 
+    def catalog_openlineage_path(self) -> Path:
+        """Folder of the OpenLineage events, where they go to files."""
+        return self.catalog_path() / "openlineage"
+
     def catalog_glossary_path(self) -> Path:
         """Folder of the business terms."""
         return self.catalog_path() / "glossary"
@@ -162,6 +180,18 @@ class PipelineConfig:
     def catalog_schemas_path(self) -> Path:
         """Folder of contracts and schema versions."""
         return self.catalog_path() / "schemas"
+
+
+def _check_events(settings: object) -> None:
+    from jobforge.openlineage.settings import OpenLineageConfig, require_client
+
+    if not isinstance(settings, OpenLineageConfig):
+        raise InvalidConfigError(
+            f"openlineage is {settings!r}",
+            hint="use jobforge.openlineage.OpenLineageConfig(), or None for no events",
+        )
+    if settings.active:
+        require_client()
 
 
 class LoadOptions(TypedDict):

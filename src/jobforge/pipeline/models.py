@@ -54,6 +54,10 @@ class Operation(StrEnum):
 
 
 ARCHIVED = r"^sources/[0-9a-f]{2}/[0-9a-f]{64}(\.[a-z0-9]{1,11}){0,2}$"
+MOVES = (Operation.INGEST, Operation.REPLACE, Operation.APPEND, None)
+"""Operations that move a batch; null in records of format 1."""
+
+
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 

@@ -95,6 +95,11 @@ def _settle(
         if log.status is TransitionStatus.RUNNING:
             log = _closed(config, log, clock())
             record = lineage.record_log(config, log)
+        if config.emits:
+            from jobforge.pipeline.emission import runs  # only who asked for events needs it
+
+            # Its process may have died between the record and the event: rather twice than never.
+            runs.tell(config, log, record.sources)
         if log.table_version is not None or (
             log.target_layer is Layer.STAGED and log.target_file is not None
         ):
@@ -105,6 +110,7 @@ def _settle(
             chain.add_transition(config, record, log, clock)
     sweep(config.catalog_lineage_path())
     sweep(config.chain_path())
+    sweep(config.catalog_openlineage_path())
     marker.done()
     return log
 

@@ -115,7 +115,8 @@ class Transition:
     Args:
         config: Where the data root is.
         move: Which rows go where.
-        clock: Read once at the start and once at the end; times are UTC.
+        clock: Read once at the start and once at the end, and where somebody asked
+            for OpenLineage events also when the rows are counted; times are UTC.
         begun: What began earlier, where it did.
     """
 
@@ -187,6 +188,7 @@ class Transition:
         with self._marked():
             self._save(self._names if writes else None)
             try:
+                self._emit()
                 with scratch_folder(self.config.data_root, self.transition_id) as scratch:
                     body(scratch)
                 self._seal(self._save())
@@ -206,13 +208,17 @@ class Transition:
             except BaseException as error:
                 self._failed(error, None)
                 raise
+            self._emit()
         seconds = (self.finished_at() - self.started_at).total_seconds()
         self._tell("transition.finished", {**self._counts(), "seconds": round(seconds, 3)})
 
     def note(self, sources: tuple[SourceInfo, ...], **values: object) -> None:
         """Take over what is known once the rows were counted, whatever happens next."""
+        counted = self.log.row_count_in is not None
         self._sources = sources
         self._set(**values)
+        if not counted:
+            self._emit(self._now)
 
     def record(self, **values: object) -> None:
         """Take over what is known, and put it into the record at once."""
@@ -275,6 +281,8 @@ class Transition:
                 self._complete = True
         except JobforgeError as second:
             error.add_note(f"the outcome could not be recorded: {second}")
+        else:
+            self._emit()
 
     def _settled(self) -> dict[str, object]:
         """What of the files that it was to remove or to write in their place is so."""
@@ -286,6 +294,9 @@ class Transition:
         """The end of the transition: the clock is read once, and never before its start."""
         if self.log.completed_at is not None:
             return self.log.completed_at
+        return self._now()
+
+    def _now(self) -> datetime:
         return max(self._clock(), self.started_at)
 
     def _set(self, **values: object) -> None:
@@ -321,6 +332,14 @@ class Transition:
             taken |= {name for files in store.files_by_version().values() for name in files}
         paths = batch_files(folders, move.batch_id, taken)
         return tuple(self.relative(path) for path in paths)
+
+    def _emit(self, counted_at: Clock | None = None) -> None:
+        """Tell those who asked for OpenLineage events what the log says; never raises."""
+        if self.config.emits:
+            from jobforge.pipeline.emission import runs  # only who asked for events needs it
+
+            at = counted_at() if counted_at is not None else None
+            runs.tell(self.config, self.log, self._sources, at)
 
     def _about(self) -> dict[str, object]:
         """What every event says: which transition of what it is of."""

@@ -31,7 +31,7 @@ def demo(
     from jobforge.pipeline import events
 
     events.configure(quiet=True)
-    result = run_demo(folder)
+    result = run_demo(folder, output.openlineage())
     if as_json:
         out.record(result.as_record())
         return

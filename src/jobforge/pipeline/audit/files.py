@@ -191,7 +191,12 @@ def _loose(config: PipelineConfig, names: set[str]) -> Iterator[str]:
 
 def _elsewhere(config: PipelineConfig) -> tuple[Path, ...]:
     """Folders that are checked in another way, or hold nothing that anybody relies on."""
-    return (config.chain_path(), config.catalog_lineage_path(), config.running_path())
+    return (
+        config.chain_path(),
+        config.catalog_lineage_path(),
+        config.catalog_openlineage_path(),
+        config.running_path(),
+    )
 
 
 def _planned(config: PipelineConfig) -> Iterator[str]:

@@ -9,10 +9,7 @@ from pathlib import Path
 from jobforge.errors import TableDamagedError
 from jobforge.pipeline import lineage
 from jobforge.pipeline.config import Layer, PipelineConfig
-from jobforge.pipeline.models import BatchRecord, LayerTransitionLog, Operation
-
-MOVES = (Operation.INGEST, Operation.REPLACE, Operation.APPEND, None)
-"""Operations that move a batch; null in records of format 1."""
+from jobforge.pipeline.models import MOVES, BatchRecord, LayerTransitionLog
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Transitions told as OpenLineage events; imported by the first of a run that asks for them."""
