@@ -37,7 +37,7 @@ class AuditOperations:
         row: int | None = None,
         layer: Layer | str | None = None,
         version: int | None = None,
-        rows: int = 10,
+        rows: int | None = 10,
         records: int | None = 10,
         personal: bool = False,
         verify: bool = False,
@@ -51,7 +51,7 @@ class AuditOperations:
             row: The number of a row in the table, from 1, in place of both.
             layer: staged, bronze, silver or gold; the highest that the table has unless given.
             version: The version of the layer; the newest unless given.
-            rows: How many rows to follow, at most.
+            rows: How many rows to follow, at most; None for all that fit.
             records: How many records to follow of a row that is made of several, at most;
                 None for all of them.
             personal: Whether to show the values of columns that the contract classes as

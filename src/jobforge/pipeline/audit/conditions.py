@@ -37,7 +37,8 @@ def by_sql(where: object, frame: pl.LazyFrame) -> pl.Expr:
             )
     try:
         kind = frame.select(found.alias("found")).collect_schema()["found"]
-        frame.head(0).filter(found).collect()
+        if kind == pl.Boolean:
+            frame.head(0).filter(found).collect()
     except _BAD as error:
         first = (str(error).splitlines() or [""])[0]
         raise InvalidOptionError(

@@ -53,9 +53,10 @@ class Fates:
     def _fate(self, log: LayerTransitionLog) -> LayerFate:
         if log.target_file is not None:
             found = self.rows.find(log, [self.name])
-            own = (found or {}).get(key_of(self.name), [])
-            if own:
-                return self._there(log, "row", rows=len(own))
+            # A file that `clean` removed may have gone into a larger one.
+            rows = len(found[key_of(self.name)]) if found is not None else self._in_table(log)
+            if rows:
+                return self._there(log, "row", rows=rows)
         left = self._rejected(log) or self._edge(log)
         if left is not None:
             return left
@@ -88,13 +89,9 @@ class Fates:
 
     def _standing(self, log: LayerTransitionLog) -> tuple[bool, str | None]:
         """Whether the newest version has rows of the batch, and what took their place."""
-        store = table_store(self.config, log.target_layer, log.domain, log.table)
-        newest = store.version()
-        mine = store.scan(newest).filter(pl.col(BATCH_ID) == self.record.batch_id)
-        if log.groups_file is None:
-            mine = mine.filter(pl.col(SOURCE_ROW) == self.name.source_row)
-        if mine.head(1).collect(engine="streaming").height:
+        if self._in_table(log):
             return True, None
+        store = table_store(self.config, log.target_layer, log.domain, log.table)
         own = Path(str(log.target_file)).name
         had = False
         for number, commit, files in store.replayed():
@@ -102,6 +99,22 @@ class Fates:
                 return False, f"version {number}, {commit.operation} by batch {commit.batch_id}"
             had = had or own in files
         return False, None
+
+    def _in_table(self, log: LayerTransitionLog) -> int:
+        """Rows of the newest version that are of the record; of an aggregate, of its batch."""
+        if log.target_layer is Layer.STAGED:
+            return 0
+        store = table_store(self.config, log.target_layer, log.domain, log.table)
+        table = store.scan(store.version())
+        mine = table.filter(pl.col(BATCH_ID) == self.record.batch_id)
+        if log.groups_file is None:
+            if SOURCE_ROW not in table.collect_schema():
+                return 0
+            mine = mine.filter(
+                (pl.col(SOURCE_ROW) == self.name.source_row)
+                & (pl.col(SOURCE_FILE) == self.name.source_file)
+            )
+        return int(mine.select(pl.len()).collect(engine="streaming").item())
 
     def _rejected(self, log: LayerTransitionLog) -> LayerFate | None:
         """It is in quarantine."""

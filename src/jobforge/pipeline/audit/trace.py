@@ -41,7 +41,7 @@ class Asked:
         row: The number of a row in the table, from 1.
         layer: The layer that the rows are of; the highest one unless given.
         version: The version; the newest unless given.
-        rows: How many rows to follow, at most.
+        rows: How many rows to follow, at most; None for all.
         records: How many records of each row to follow, at most; None for all.
         personal: Whether to show the values of personal columns.
         verify: Whether to hash large sources before they are looked into.
@@ -52,7 +52,7 @@ class Asked:
     row: int | None = None
     layer: Layer | str | None = None
     version: int | None = None
-    rows: int = 10
+    rows: int | None = 10
     records: int | None = 10
     personal: bool = False
     verify: bool = False
@@ -119,7 +119,11 @@ def _rows(seen: Seen, asked: Asked) -> tuple[list[dict[str, Any]], int]:
             )
             fitting = seen.frame.filter(condition)
             counted, first = pl.collect_all(
-                [fitting.select(pl.len()), fitting.head(asked.rows)], engine="streaming"
+                [
+                    fitting.select(pl.len()),
+                    fitting if asked.rows is None else fitting.head(asked.rows),
+                ],
+                engine="streaming",
             )
             found, matched = first.to_dicts(), int(counted.item())
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
