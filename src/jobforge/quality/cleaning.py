@@ -12,7 +12,7 @@ import polars as pl
 
 from jobforge.errors import InvalidRuleError
 from jobforge.quality.columns import PROVENANCE_COLUMNS, column
-from jobforge.quality.declared import Frame, NamedStep, check_there
+from jobforge.quality.declared import Frame, NamedStep, Recipe, check_there
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +24,14 @@ class Cleaning(NamedStep):
         columns: Which; every text column where none is named.
         change: From the old value to the new one.
         about: What was declared, for the record.
+        words: Those of `null_words`.
     """
 
     name: str
     columns: tuple[str, ...]
     change: Callable[[pl.Expr], pl.Expr]
     about: Mapping[str, str] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
 
     def __call__(self, frame: Frame) -> Frame:
         """The frame with the text changed.
@@ -58,6 +60,11 @@ class Cleaning(NamedStep):
         """What was declared, as text, for the record."""
         named = ", ".join(self.columns) or "every text column"
         return {"kind": self.name, "columns": named, **self.about}
+
+    def recipe(self) -> Recipe | None:
+        """What an equal step can be made of."""
+        words = {"words": list(self.words)} if self.words else {}
+        return {"kind": self.name, "columns": list(self.columns), **words}
 
 
 def trim(*columns: str) -> Cleaning:
@@ -116,6 +123,7 @@ def null_words(words: str | Sequence[str], *columns: str) -> Cleaning:
         _names("null_words", columns),
         lambda text: pl.when(~text.is_in(known)).then(text),
         {"words": repr(known)},
+        tuple(known),
     )
 
 

@@ -54,7 +54,32 @@ def check_condition(rule: str, condition: object) -> pl.Expr:
             hint='use a Polars expression: pl.col("quantity") > 0',
             rule=rule,
         )
-    tree = _tree(rule, condition)
+    _check_tree(rule, _tree(rule, condition))
+    if not roots(condition):
+        raise InvalidRuleError(
+            "the rule names no column", hint='judge a column: pl.col("quantity") > 0', rule=rule
+        )
+    return condition
+
+
+def check_written(rule: str, written: str) -> None:
+    """Refuse a condition that was written as JSON and is more than a condition may be.
+
+    Python code, which Polars can write into it and would run, is more.
+
+    Raises:
+        InvalidRuleError: It is, or it is no JSON.
+    """
+    try:
+        tree = json.loads(written)
+    except (ValueError, TypeError) as error:
+        raise InvalidRuleError(
+            "the recorded condition is no JSON", hint="restore the record", rule=rule
+        ) from error
+    _check_tree(rule, tree)
+
+
+def _check_tree(rule: str, tree: object) -> None:
     for kind in _foreign(tree):
         if kind == "Selector":
             raise InvalidRuleError(
@@ -64,11 +89,6 @@ def check_condition(rule: str, condition: object) -> pl.Expr:
             )
         what = "aggregates rows" if kind in _GROUPING else f"may look at other rows ({kind})"
         raise InvalidRuleError(f"the rule {what}", hint=_MEND, rule=rule)
-    if not roots(condition):
-        raise InvalidRuleError(
-            "the rule names no column", hint='judge a column: pl.col("quantity") > 0', rule=rule
-        )
-    return condition
 
 
 def check_boolean(rule: str, condition: pl.Expr, frame: pl.LazyFrame) -> None:

@@ -29,6 +29,8 @@ from jobforge.quality.rules import (
 
 Frame = TypeVar("Frame", pl.LazyFrame, pl.DataFrame)
 Nulls = Literal["fail", "pass"]
+Recipe = Mapping[str, object]
+"""Arguments of a declared step in the form of JSON, with its `kind`."""
 
 
 class NamedStep(ABC):
@@ -44,6 +46,10 @@ class NamedStep(ABC):
     @abstractmethod
     def definition(self) -> Mapping[str, str]:
         """What was declared, as text, for the record."""
+
+    def recipe(self) -> Recipe | None:
+        """What an equal step can be made of, without any code of the user's; see `recipes`."""
+        return None
 
 
 class DeclaredStep(NamedStep):
@@ -122,6 +128,17 @@ class Expect(RowRule):
             "null": self.null,
         }
 
+    def recipe(self) -> Recipe | None:
+        """What an equal step can be made of."""
+        return {
+            "kind": "expect",
+            "name": self.name,
+            "condition": self.condition.meta.serialize(format="json"),
+            "on_fail": str(self.on_fail),
+            "tolerance": self.tolerance,
+            "null": self.null,
+        }
+
 
 @dataclass(frozen=True, eq=False)
 class Keep(RowRule):
@@ -145,6 +162,11 @@ class Keep(RowRule):
     def definition(self) -> Mapping[str, str]:
         """What was declared, as text, for the record."""
         return {"kind": "keep", "condition": str(self.condition)}
+
+    def recipe(self) -> Recipe | None:
+        """What an equal step can be made of."""
+        condition = self.condition.meta.serialize(format="json")
+        return {"kind": "keep", "name": self.name, "condition": condition}
 
 
 def expect(

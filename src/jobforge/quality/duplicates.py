@@ -10,7 +10,7 @@ import polars as pl
 
 from jobforge.errors import InvalidRuleError
 from jobforge.quality.columns import column, columns, free_name
-from jobforge.quality.declared import DeclaredStep, check_there, column_names
+from jobforge.quality.declared import DeclaredStep, Recipe, check_there, column_names
 from jobforge.quality.parting import Parting, part
 from jobforge.quality.rules import Rule, RuleKind, check_name
 
@@ -64,6 +64,17 @@ class Deduplicate(DeclaredStep):
             "keep": str(self.keep),
             "order_by": ", ".join(self.order_by),
             "nulls_equal": str(self.nulls_equal),
+        }
+
+    def recipe(self) -> Recipe | None:
+        """What an equal step can be made of."""
+        return {
+            "kind": "deduplicate",
+            "name": self.name,
+            "keys": list(self.keys),
+            "keep": str(self.keep),
+            "order_by": list(self.order_by),
+            "nulls_equal": self.nulls_equal,
         }
 
     def _others(self) -> list[str]:

@@ -9,7 +9,14 @@ import polars as pl
 
 from jobforge.errors import InvalidRuleError, nearest
 from jobforge.quality.columns import column, columns
-from jobforge.quality.declared import Nulls, RowRule, check_nulls, check_there, column_names
+from jobforge.quality.declared import (
+    Nulls,
+    Recipe,
+    RowRule,
+    check_nulls,
+    check_there,
+    column_names,
+)
 from jobforge.quality.rules import OnFail, Rule, RuleKind, Tolerance, check_name, parse_limits
 
 
@@ -104,6 +111,21 @@ class References(RowRule):
             "to_columns": ", ".join(self.to_columns),
             "on_fail": str(self.on_fail),
             "tolerance": str(self.tolerance),
+            "null": self.null,
+        }
+
+    def recipe(self) -> Recipe | None:
+        """What an equal step can be made of; None where it refers to a frame."""
+        if not isinstance(self.to, str):
+            return None
+        return {
+            "kind": "references",
+            "name": self.name,
+            "columns": list(self.columns),
+            "to": self.to,
+            "to_columns": list(self.to_columns),
+            "on_fail": str(self.on_fail),
+            "tolerance": self.tolerance,
             "null": self.null,
         }
 
