@@ -23,8 +23,8 @@ from pydantic import AwareDatetime, Field, NonNegativeInt
 
 from jobforge.errors import PublishConflictError, RecordError
 from jobforge.pipeline.config import Layer, PipelineConfig
-from jobforge.pipeline.models import BatchRecord, LayerTransitionLog, Sha256, SourceInfo, Waiver
-from jobforge.pipeline.records import RECORD_FORMAT, Record
+from jobforge.pipeline.models import BatchRecord, LayerTransitionLog, SourceInfo, Waiver
+from jobforge.pipeline.records import RECORD_FORMAT, Record, Sha256
 from jobforge.storage.delta.log import LOG, entry_path
 from jobforge.storage.publish import publish_bytes
 from jobforge.storage.source import hash_file

@@ -1,25 +1,22 @@
-"""Which code a step ran: a hash of its source text, or of its bytecode."""
+"""Which code a step ran: its text, its bytecode, its module, and the values that it holds."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import inspect
+import json
 from collections.abc import Callable
-from types import CodeType
 from typing import Any
 
 import polars as pl
 
-from jobforge.pipeline.models import TransformRef
+from jobforge.pipeline.code import bytecode, code_of, plain, unwrap
+from jobforge.pipeline.transform_ref import TransformRef
+from jobforge.pipeline.unsteady import doubt
 from jobforge.quality.declared import NamedStep
 
-
-def unwrap(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function below partials."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    return function
+_LARGEST = 100_000
+"""Characters of a recipe that a record keeps; a step with a longer one has to be passed again."""
 
 
 def plain_name(function: Callable[..., Any]) -> str:
@@ -31,7 +28,7 @@ def plain_name(function: Callable[..., Any]) -> str:
 
 
 def fingerprint(function: Callable[..., Any], name: str) -> TransformRef:
-    """Identify the code of a transform.
+    """Identify the code of a transform, and keep what is needed to run it again.
 
     The hash is SHA-256 of the source text where Python can find it, and of the
     plain values that are bound to the function (arguments of a partial,
@@ -41,19 +38,27 @@ def fingerprint(function: Callable[..., Any], name: str) -> TransformRef:
     """
     if isinstance(function, NamedStep):
         return _declared(function, name)
-    inner = unwrap(function)
-    if not inspect.isroutine(inner) and not inspect.isclass(inner):
-        inner = type(inner)
-    qualified = f"{getattr(inner, '__module__', '?')}.{getattr(inner, '__qualname__', name)}"
-    compiled = getattr(inner, "__code__", None)
-    try:
-        code = inspect.getsource(inner).encode()
-    except (OSError, TypeError):
-        code = b""
-    if isinstance(compiled, CodeType) and (not code or compiled.co_name == "<lambda>"):
-        code += _bytecode(compiled)
-    digest = hashlib.sha256(code + _bound(function)).hexdigest() if code else None
-    return TransformRef(name=name, qualified_name=qualified, code_sha256=digest)
+    code = code_of(function)
+    text = (code.source or "").encode("utf-8", "surrogatepass")
+    hashed = text
+    if code.compiled is not None and (not hashed or code.compiled.co_name == "<lambda>"):
+        hashed += bytecode(code.compiled)
+    qualified = f"{code.module or '?'}.{getattr(code.inner, '__qualname__', name)}"
+    return TransformRef(
+        name=name,
+        qualified_name=qualified,
+        code_sha256=hashlib.sha256(hashed + _bound(function)).hexdigest() if hashed else None,
+        source=code.source,
+        source_sha256=hashlib.sha256(text).hexdigest() if text else None,
+        bytecode_sha256=code.bytecode_sha256,
+        module=code.module,
+        module_sha256=code.module_sha256,
+        bound={held.name: held.text for held in code.held},
+        importable=code.importable
+        and code.module != "__main__"
+        and all(held.literal for held in code.held),
+        unprovable=doubt(code),
+    )
 
 
 def _declared(step: NamedStep, name: str) -> TransformRef:
@@ -67,11 +72,14 @@ def _declared(step: NamedStep, name: str) -> TransformRef:
         except (pl.exceptions.PolarsError, ValueError, TypeError):
             whole += "<python>"
     kind = type(step)
+    recipe = step.recipe()
+    kept = recipe is not None and len(json.dumps(recipe)) <= _LARGEST
     return TransformRef(
         name=name,
         qualified_name=f"{kind.__module__}.{kind.__qualname__}",
         code_sha256=hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest(),
         definition=said,
+        recipe=dict(recipe) if recipe is not None and kept else None,
     )
 
 
@@ -87,23 +95,4 @@ def _bound(function: Callable[..., Any]) -> bytes:
             values.append(cell.cell_contents)
         except ValueError:  # a name that was never given a value
             values.append("<empty>")
-    return "\0".join(_plain(value) for value in values).encode("utf-8", "surrogatepass")
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, (frozenset, set)):
-        return "{" + ",".join(sorted(map(_plain, value))) + "}"
-    if isinstance(value, (list, tuple)):
-        return "(" + ",".join(map(_plain, value)) + ")"
-    if value is None or isinstance(value, (str, bytes, bool, int, float, complex)):
-        return repr(value)
-    return f"<{type(value).__qualname__}>"
-
-
-def _bytecode(code: CodeType) -> bytes:
-    parts = [code.co_code, repr(code.co_names).encode()]
-    parts += [
-        _bytecode(constant) if isinstance(constant, CodeType) else _plain(constant).encode()
-        for constant in code.co_consts
-    ]
-    return b"\0".join(parts)
+    return "\0".join(plain(value) for value in values).encode("utf-8", "surrogatepass")

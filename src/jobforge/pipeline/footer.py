@@ -16,8 +16,7 @@ import polars as pl
 
 from jobforge.errors import NotAJobforgeFileError, WriteError, WrongLayerError
 from jobforge.pipeline.config import Layer
-from jobforge.pipeline.models import Sha256
-from jobforge.pipeline.records import RECORD_FORMAT, Record, check_format
+from jobforge.pipeline.records import RECORD_FORMAT, Record, Sha256, check_format
 from jobforge.storage.paths import existing_file
 from jobforge.storage.publish import SPACE
 

@@ -17,7 +17,8 @@ from pydantic import AwareDatetime, Field, JsonValue, NonNegativeInt
 from jobforge.errors import JobforgeError
 from jobforge.pipeline.column_lineage.record import FrameLineage
 from jobforge.pipeline.config import Layer
-from jobforge.pipeline.records import RECORD_FORMAT, Record
+from jobforge.pipeline.records import RECORD_FORMAT, Record, Sha256
+from jobforge.pipeline.transform_ref import TransformRef
 from jobforge.quality.account import RowAccount
 from jobforge.quality.rules import RuleCount
 from jobforge.readers.places import Checkpoint
@@ -56,9 +57,6 @@ class Operation(StrEnum):
 ARCHIVED = r"^sources/[0-9a-f]{2}/[0-9a-f]{64}(\.[a-z0-9]{1,11}){0,2}$"
 MOVES = (Operation.INGEST, Operation.REPLACE, Operation.APPEND, None)
 """Operations that move a batch; null in records of format 1."""
-
-
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class TransitionStatus(StrEnum):
@@ -125,18 +123,6 @@ class Note(Record):
 
     topic: str
     text: str
-
-
-class TransformRef(Record):
-    """Which code a step ran."""
-
-    name: str
-    """Step name, unique within the transition."""
-    qualified_name: str
-    code_sha256: Sha256 | None
-    """SHA-256 of the source text, else of the bytecode; null where neither can be had."""
-    definition: dict[str, str] = Field(default_factory=dict)
-    """What a declared step says of itself; empty for a plain function."""
 
 
 class ContractRef(Record):

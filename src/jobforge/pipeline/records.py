@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from jobforge.errors import RecordError
 from jobforge.storage.rewrite import cannot_read
@@ -16,6 +16,9 @@ RECORD_FORMAT = 2
 
 1: layers are single files. 2: bronze, silver and gold are versioned tables.
 """
+
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Record(BaseModel):

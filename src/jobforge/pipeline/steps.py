@@ -18,7 +18,8 @@ from jobforge.errors import (
 )
 from jobforge.pipeline.config import Layer
 from jobforge.pipeline.fingerprint import fingerprint, plain_name
-from jobforge.pipeline.models import WITHHELD, TransformRef
+from jobforge.pipeline.models import WITHHELD
+from jobforge.pipeline.transform_ref import TransformRef
 from jobforge.quality.declared import DeclaredStep
 
 Transform = Callable[[pl.LazyFrame], pl.LazyFrame | pl.DataFrame]

@@ -42,11 +42,11 @@ from jobforge.pipeline.models import (
     Operation,
     SourceInfo,
     SourceLayer,
-    TransformRef,
     TransitionStatus,
     Worker,
 )
 from jobforge.pipeline.root import prepare_root
+from jobforge.pipeline.transform_ref import TransformRef
 from jobforge.pipeline.versions import table_store
 from jobforge.storage.debris import Marker, mark, scratch_folder, scratch_path
 from jobforge.storage.delta import DeltaStore

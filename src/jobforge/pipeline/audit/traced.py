@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from jobforge.pipeline.config import Layer
-from jobforge.pipeline.models import ContractRef, TransformRef
+from jobforge.pipeline.models import ContractRef
 from jobforge.pipeline.records import Record
+from jobforge.pipeline.transform_ref import TransformRef
 
 
 class RecordName(Record):

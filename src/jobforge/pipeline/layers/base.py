@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,13 +14,14 @@ from jobforge._version import __version__
 from jobforge.contracts.checks import unique_columns
 from jobforge.contracts.contract import Contract
 from jobforge.errors import InvalidSchemaError, NotAJobforgeFileError, WrongLayerError
-from jobforge.pipeline import lineage
+from jobforge.pipeline import events, lineage
 from jobforge.pipeline.ahead import Ahead
 from jobforge.pipeline.config import Layer, Loading, PipelineConfig
 from jobforge.pipeline.footer import Footer, LayerFile, open_layer_file
 from jobforge.pipeline.layers.referenced import with_keys
-from jobforge.pipeline.models import ContractRef, InputRef, Operation, SourceLayer, TransformRef
+from jobforge.pipeline.models import ContractRef, InputRef, Operation, SourceLayer
 from jobforge.pipeline.steps import Place, Step, Transform, resolve_steps
+from jobforge.pipeline.transform_ref import TransformRef
 from jobforge.pipeline.transition import Begun, Clock, Move, Outcome, Transition, utc_now
 from jobforge.pipeline.versions import Joining, joining
 from jobforge.pipeline.work import Work
@@ -142,7 +144,8 @@ class StepLayer(LayerBase, ABC):
         place = Place(self.name, opened.footer.table, discreet=opened.footer.discreet)
         found, referenced = with_keys(config, steps, place)
         contract = contract_of(opened) if self.name is Layer.SILVER else None
-        references = tuple(step.reference for step in steps)
+        references = tuple(step.reference for step in found)
+        _warn(found, place)
         begun = neighbours.begun()
         transition = self._transition(
             config, opened, loading, references, referenced, contract, begun, grain
@@ -194,6 +197,22 @@ class StepLayer(LayerBase, ABC):
             transition: Which transition it is.
             loading: How the rows join the table.
         """
+
+
+_warned: set[tuple[str | None, str]] = set()
+
+
+def _warn(steps: tuple[Step, ...], place: Place) -> None:
+    """Tell once in a process of each step that a replay may not prove; the record has it always."""
+    for step in steps:
+        why = step.reference.unprovable
+        known = (step.reference.code_sha256, step.name)
+        if why is None or known in _warned or events.is_silent():
+            continue
+        _warned.add(known)
+        with contextlib.suppress(OSError, ValueError):
+            about = {"table": place.table, "layer": str(place.layer), "step": step.name}
+            events.get_logger().warning("transform.not_provable", **about, why=why)
 
 
 def contract_of(opened: LayerFile) -> Contract | None:

@@ -148,7 +148,7 @@ class BronzeLayer(LayerBase):
             known = schemas.load(config, transition.move.domain, transition.move.table)
             notes = (*schemas.drift_notes(known, source_types), *notes)
         footer = self._footer(opened.footer, traceable=opened.footer.traceable)
-        declared = contract.as_dict() if contract.columns else None
+        declared = contract.as_dict() if _says_something(contract) else None
         footer = footer.model_copy(update={"contract": declared})
         return Work(
             finished,
@@ -189,7 +189,12 @@ def _well_formed(schema: Schema | None) -> Contract | None:
         contract = parse_schema(schema)
     except UsageError:
         return None
-    return contract if contract.columns else None
+    return contract if _says_something(contract) else None
+
+
+def _says_something(contract: Contract) -> bool:
+    """Whether it is another contract than none: one without columns may drop them all."""
+    return contract != Contract({})
 
 
 def _left_out(names: list[str]) -> tuple[Note, ...]:

@@ -72,6 +72,7 @@ class Guard:
             self._constants[SOURCE_FILE] = self.files[0]
         self._promised = promised
         self._stages: list[Stage] = []
+        self._steps: tuple[Step, ...] = ()
         self._frame = opened.frame
         self._identified = opened.footer.traceable
         self._waiting: list[tuple[Step, Rule]] = []
@@ -86,6 +87,7 @@ class Guard:
             InvalidRuleError: A rule cannot judge the rows, or two have one name.
             ProvenanceLostError: A step lost the identity and may not.
         """
+        self._steps = steps
         for step in steps:
             declared = step.declared
             if declared is None:
@@ -195,8 +197,12 @@ class Guard:
         )
 
     def notes(self, stages: list[Stage], seen: list[Seen]) -> tuple[Note, ...]:
-        """What was put right, step by step."""
-        found = []
+        """What was put right, step by step, and which steps a replay may not prove."""
+        found = [
+            Note(topic="replay", text=f"{step.name} may not be proved by a replay: {why}")
+            for step in self._steps
+            if (why := step.reference.unprovable) is not None
+        ]
         for stage, entry in zip(stages, seen, strict=True):
             if stage.dropped:
                 text = f"{stage.step.name} dropped {', '.join(stage.dropped)}: restored"

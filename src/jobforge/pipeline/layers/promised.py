@@ -10,8 +10,8 @@ import polars as pl
 
 from jobforge.contracts.checks import STEP, row_checks, unique_checks, unique_columns
 from jobforge.contracts.contract import Contract
-from jobforge.pipeline.models import TransformRef
 from jobforge.pipeline.steps import Step
+from jobforge.pipeline.transform_ref import TransformRef
 from jobforge.quality.rules import Rule
 
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from jobforge.pipeline import query, reads
 from jobforge.pipeline.config import PipelineConfig
+from jobforge.pipeline.content import contents_of
 from jobforge.pipeline.models import InputRef
 from jobforge.pipeline.steps import Place, Step, located
 from jobforge.quality.references import References
@@ -31,13 +32,23 @@ def with_keys(
             found.append(step)
             continue
         with located(step, place, pl.LazyFrame()):
-            rows = declared.to
-            if isinstance(rows, str):
-                seen = reads.look(config, rows)
-                rows = seen.frame
+            if isinstance(declared.to, str):
+                seen = reads.look(config, declared.to)
                 inputs.append(_input(seen))
-            found.append(replace(step, function=declared.resolved(rows)))
+                found.append(replace(step, function=declared.resolved(seen.frame)))
+            else:
+                found.append(_with_frame(step, declared.resolved(declared.to)))
     return tuple(found), tuple(inputs)
+
+
+def _with_frame(step: Step, resolved: References) -> Step:
+    """A step that refers to a frame; nobody keeps that, so the record says what its keys were."""
+    keys = resolved.keys
+    said = dict(step.reference.definition)
+    if keys is not None:
+        said["keys"] = f"{keys.height} of {contents_of(keys.lazy(), by_record=False).hash}"
+    reference = step.reference.model_copy(update={"definition": said})
+    return replace(step, function=resolved, reference=reference)
 
 
 def check_tables(config: PipelineConfig, steps: Iterable[Step], place: Place) -> None:

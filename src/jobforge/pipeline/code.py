@@ -1,0 +1,258 @@
+"""What can be known of a function: its text, its module, and the values that it holds."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import enum
+import functools
+import hashlib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+import polars as pl
+
+_LONGEST = 10_000
+"""Characters of a held value that a record keeps; of longer ones it keeps a hash."""
+_PLAIN = (str, bytes, bool, int, float, complex, type(None))
+_NAMED = (
+    dt.date, dt.time, dt.timedelta, dt.tzinfo, decimal.Decimal, enum.Enum, Path, re.Pattern, range,
+    pl.DataType,
+)  # fmt: skip
+"""Types whose text says all that a value is."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A value that a function carries with it.
+
+    Args:
+        name: Of the argument or variable.
+        text: The value as text; of one that the record cannot keep, its type.
+        kept: Whether the text says all that the value is.
+        literal: Whether Python makes the value of the text.
+    """
+
+    name: str
+    text: str
+    kept: bool = True
+    literal: bool = False
+
+
+@dataclass(frozen=True)
+class Code:
+    """The code of a transform.
+
+    Args:
+        inner: The function or class itself, below partials and objects.
+        source: Its text; None where Python cannot find it.
+        compiled: Its bytecode, where it has some.
+        module: Name of its module.
+        file: The file of that.
+        importable: Whether another process finds it by its module and name.
+        held: What it carries with it.
+    """
+
+    inner: Any
+    source: str | None
+    compiled: CodeType | None
+    module: str | None
+    file: Path | None
+    importable: bool
+    held: tuple[Held, ...]
+
+    @property
+    def module_sha256(self) -> str | None:
+        """SHA-256 of the file of its module, as it is by now."""
+        try:
+            stat = self.file.stat() if self.file is not None else None
+            return None if stat is None else _file_hash(self.file, stat.st_mtime_ns, stat.st_size)
+        except OSError:
+            return None
+
+    @property
+    def bytecode_sha256(self) -> str | None:
+        """SHA-256 of its bytecode, which is another one with another version of Python."""
+        return (
+            None if self.compiled is None else hashlib.sha256(bytecode(self.compiled)).hexdigest()
+        )
+
+
+def unwrap(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function below partials."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
+def code_of(function: Callable[..., Any]) -> Code:
+    """What can be known of a transform."""
+    inner = unwrap(function)
+    plain = inspect.isroutine(inner) or inspect.isclass(inner)
+    definition = inner if plain else type(inner)
+    compiled = getattr(definition, "__code__", None)
+    module = getattr(definition, "__module__", None)
+    importable = plain and _found_by_name(definition, module)
+    return Code(
+        inner=definition,
+        source=_source(definition),
+        compiled=compiled if isinstance(compiled, CodeType) else None,
+        module=module,
+        file=_file(definition),
+        importable=importable,
+        held=tuple(_held(function, inner, importable=importable)),
+    )
+
+
+def _source(definition: Any) -> str | None:  # noqa: ANN401 - a function or class
+    try:
+        return inspect.getsource(definition)
+    except (OSError, TypeError):
+        return None
+
+
+def _file(definition: Any) -> Path | None:  # noqa: ANN401 - a function or class
+    try:
+        found = inspect.getsourcefile(definition)
+    except TypeError:
+        return None
+    return Path(found) if found else None
+
+
+@functools.lru_cache(maxsize=256)
+def _file_hash(path: Path, changed: int, size: int) -> str:
+    """The hash of a file, computed again where its time or size is another."""
+    del changed, size
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _found_by_name(definition: Any, module: str | None) -> bool:  # noqa: ANN401 - any
+    return module is not None and named(sys.modules.get(module), definition) is definition
+
+
+def named(module: ModuleType | None, qualified: Any) -> object:  # noqa: ANN401 - a name, or what has one
+    """What stands in a module under a dotted name, or None."""
+    name = qualified if isinstance(qualified, str) else getattr(qualified, "__qualname__", "")
+    found: object = module
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found if name else None
+
+
+def _held(function: Any, inner: Any, *, importable: bool) -> Iterator[Held]:  # noqa: ANN401 - any
+    """Arguments of partials, the state of an object, and what a local function closes over."""
+    while isinstance(function, functools.partial):
+        for place, value in enumerate(function.args):
+            yield _described(str(place), value)
+        for name, value in sorted(function.keywords.items()):
+            yield _described(name, value)
+        function = function.func
+    owner = getattr(inner, "__self__", None) if inspect.ismethod(inner) else inner
+    if owner is not None and not inspect.isroutine(owner) and not inspect.isclass(owner):
+        for name, value in sorted(getattr(owner, "__dict__", {}).items()):
+            yield _described(f"self.{name}", value)
+    if importable:
+        return  # its defaults and what it closes over come with its module
+    names = getattr(getattr(inner, "__code__", None), "co_freevars", ())
+    for name, cell in zip(names, getattr(inner, "__closure__", None) or (), strict=False):
+        try:
+            yield _described(name, cell.cell_contents)
+        except ValueError:  # a name that was never given a value
+            yield Held(name, "<empty>")
+
+
+def _described(name: str, value: object) -> Held:
+    text = _literal(value)
+    if text is not None and len(text) <= _LONGEST:
+        return Held(name, text, literal=True)
+    text = text or as_text(value)
+    if text is None:
+        return Held(name, f"<{type(value).__qualname__}>", kept=False)
+    if len(text) > _LONGEST:
+        text = f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
+    return Held(name, text)
+
+
+def _literal(value: object) -> str | None:
+    """The text of a plain value, of which `ast.literal_eval` makes it again; None else."""
+    if isinstance(value, float) and (value != value or value in (float("inf"), -float("inf"))):  # noqa: PLR0124 - NaN
+        return None
+    if type(value) in _PLAIN and not isinstance(value, complex):
+        return repr(value)
+    if type(value) in (list, tuple):
+        parts = [_literal(entry) for entry in value]  # type: ignore[attr-defined] # a list or tuple
+        return repr(value) if all(part is not None for part in parts) else None
+    if type(value) is dict:
+        parts = [_literal(entry) for pair in value.items() for entry in pair]
+        return repr(value) if all(part is not None for part in parts) else None
+    return None
+
+
+def as_text(value: object) -> str | None:
+    """The text of a value, where it says all that the value is."""
+    if isinstance(value, (*_PLAIN, *_NAMED)):
+        return repr(value)
+    if isinstance(value, ModuleType):
+        return f"<module {value.__name__}>"
+    if isinstance(value, type):
+        return f"<class {value.__module__}.{value.__qualname__}>"
+    if isinstance(value, (pl.Expr, FunctionType)):
+        return _expression(value) if isinstance(value, pl.Expr) else _function(value)
+    return _collection(value)
+
+
+def _collection(value: object) -> str | None:
+    if isinstance(value, dict):
+        parts = [as_text(entry) for pair in value.items() for entry in pair]
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        parts = [as_text(entry) for entry in value]
+    else:
+        return None
+    known = [part for part in parts if part is not None]
+    if isinstance(value, (set, frozenset)):
+        known.sort()
+    return f"{type(value).__name__}({', '.join(known)})" if len(known) == len(parts) else None
+
+
+def _expression(value: pl.Expr) -> str | None:
+    try:
+        return value.meta.serialize(format="json")
+    except (pl.exceptions.PolarsError, ValueError, TypeError):
+        return None  # Python code is in it
+
+
+def _function(value: FunctionType) -> str | None:
+    """A function that another one holds: its text, if it holds nothing that cannot be told."""
+    source = _source(value)
+    cells = value.__closure__ or ()
+    if source is None or (cells and not _found_by_name(value, value.__module__)):
+        return None
+    digest = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"<function {value.__module__}.{value.__qualname__} {digest}>"
+
+
+def plain(value: object) -> str:
+    """A plain value as text; of others the type only."""
+    if isinstance(value, (frozenset, set)):
+        return "{" + ",".join(sorted(map(plain, value))) + "}"
+    if isinstance(value, (list, tuple)):
+        return "(" + ",".join(map(plain, value)) + ")"
+    if isinstance(value, _PLAIN):
+        return repr(value)
+    return f"<{type(value).__qualname__}>"
+
+
+def bytecode(code: CodeType) -> bytes:
+    """The bytecode of a function and of those inside it."""
+    parts = [code.co_code, repr(code.co_names).encode()]
+    parts += [
+        bytecode(constant) if isinstance(constant, CodeType) else plain(constant).encode()
+        for constant in code.co_consts
+    ]
+    return b"\0".join(parts)
