@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from jobforge.pipeline import chain
@@ -14,6 +15,8 @@ from jobforge.readers.base import Progress, no_progress
 
 if TYPE_CHECKING:
     from jobforge.pipeline.audit.findings import Verification
+    from jobforge.pipeline.audit.replay_code import Transforms
+    from jobforge.pipeline.audit.replay_result import Replay
     from jobforge.pipeline.audit.traced import Impact, Trace
 
 
@@ -139,6 +142,52 @@ class AuditOperations:
         from jobforge.pipeline.audit.verify import verify
 
         return verify(self.config, since=since, against=against, progress=progress)
+
+    def replay(
+        self,
+        batch_id: str,
+        *,
+        transforms: Transforms = (),
+        modules: Sequence[ModuleType] = (),
+        into: Path | str | None = None,
+        compare: bool = True,
+    ) -> Replay:
+        """Run a batch again from staged, and say whether the same comes out.
+
+        Contract, code, input versions and times are those of the record. Nothing
+        in the data root changes.
+
+        Args:
+            batch_id: The batch.
+            transforms: Steps that cannot be found by their names: functions that
+                are defined in a script or inside another function, lambdas,
+                references to a frame. All together, or by layer (`{"silver": [...]}`).
+            modules: Modules in which functions are looked for first.
+            into: A folder that is empty or not there yet, to keep what comes out
+                in; a data root of its own. Unless given, it is removed at the end.
+            compare: Whether to hold it against the record, or only to run it.
+
+        Returns:
+            The verdict (identical, differs, not provable), and for each layer the
+            reasons and the rows that differ.
+
+        Raises:
+            TableNotFoundError: There is no such batch.
+            InvalidOptionError: The batch moved no rows or has no staged file, or
+                the folder is not empty.
+            TableDamagedError: A recorded file is missing, or is not what was written.
+            StorageError: The replay cannot be written.
+        """
+        from jobforge.pipeline.audit.replay import replay
+
+        return replay(
+            self.config,
+            batch_id,
+            transforms=transforms,
+            modules=modules,
+            into=into,
+            compare=compare,
+        )
 
     def head(self) -> chain.Head | None:
         """The last entry of the chain and its hash, to be kept elsewhere; None without a chain.

@@ -46,7 +46,7 @@ def sums(frame: pl.LazyFrame, *, by_record: bool, without: frozenset[str] = froz
     """
     schema = frame.collect_schema()
     names = data_columns(schema.names())
-    hashes = {name: _bits(column(name), schema[name]).hash(_SEED) for name in names}
+    hashes = {name: bits(column(name), schema[name]).hash(_SEED) for name in names}
     provenance = [column(name).hash(_SEED) for name in (SOURCE_ROW, SOURCE_FILE) if name in schema]
     key = pl.lit(0, dtype=pl.UInt64)
     for place, value in enumerate(provenance if by_record else [*provenance, *hashes.values()]):
@@ -141,7 +141,7 @@ def contents_of(frame: pl.LazyFrame, *, by_record: bool) -> Contents:
     return wanted.contents(wanted.frame.collect(engine="streaming"))
 
 
-def _bits(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+def bits(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """A value in a form whose hash tells apart what has other bits, and only that."""
     if dtype in _WORDS:
         return value.reinterpret(dtype=_WORDS[dtype])
@@ -151,12 +151,12 @@ def _bits(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
         return value
     if isinstance(dtype, pl.Struct):
         fields = [
-            _bits(value.struct.field(field.name), _instance(field.dtype)).alias(field.name)
+            bits(value.struct.field(field.name), _instance(field.dtype)).alias(field.name)
             for field in dtype.fields
         ]
         return pl.when(value.is_not_null()).then(pl.struct(fields))
     items = value.arr.to_list() if isinstance(dtype, pl.Array) else value
-    return items.list.eval(_bits(pl.element(), next(_inside(dtype))))
+    return items.list.eval(bits(pl.element(), next(_inside(dtype))))
 
 
 def _inside(dtype: pl.DataType) -> Iterator[pl.DataType]:

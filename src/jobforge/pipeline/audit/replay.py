@@ -1,0 +1,213 @@
+"""A batch is run again from staged, with what it had then, and held against its record."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+from jobforge import errors
+from jobforge.errors import InvalidOptionError
+from jobforge.pipeline import events, lineage, recovery
+from jobforge.pipeline.audit.replay_code import Code, NotRecoverableError, Transforms
+from jobforge.pipeline.audit.replay_compare import held_against
+from jobforge.pipeline.audit.replay_files import staged_file
+from jobforge.pipeline.audit.replay_result import LayerReplay, Replay, ReplayVerdict, worst
+from jobforge.pipeline.audit.replay_run import Again
+from jobforge.pipeline.config import Layer, PipelineConfig
+from jobforge.pipeline.models import MOVES, BatchRecord, LayerTransitionLog, TransitionStatus
+from jobforge.pipeline.rejects.snapshot import Snapshot
+from jobforge.pipeline.root import check_root
+from jobforge.storage.debris import mark, scratch_path
+from jobforge.storage.publish import make_folder
+
+_REPEATABLE = {
+    kind.code
+    for kind in (
+        errors.InvalidSchemaError, errors.UnknownColumnError, errors.InvalidRuleError,
+        errors.CastRejectedError, errors.TransformError, errors.RowIdentityError,
+        errors.ProvenanceLostError, errors.AccountError, errors.SchemaMismatchError,
+        errors.RejectLimitError, errors.ExpectationError, errors.GrainError,
+    )
+}  # fmt: skip
+"""Refusals for what rows, contract and code are; others are of the machine or of other writers."""
+
+
+def replay(
+    config: PipelineConfig,
+    batch_id: str,
+    *,
+    transforms: Transforms = (),
+    modules: Sequence[ModuleType] = (),
+    into: Path | str | None = None,
+    compare: bool = True,
+) -> Replay:
+    """Run a batch again from staged, and say whether the same comes out.
+
+    Contract, code, input versions and times are those of the record. Nothing
+    in the data root changes.
+
+    Args:
+        config: Where the data root is.
+        batch_id: The batch.
+        transforms: Steps that cannot be found by their names: functions that are
+            defined in a script or inside another function, lambdas, references
+            to a frame. All together, or by layer (`{"silver": [...]}`).
+        modules: Modules in which functions are looked for first.
+        into: A folder that is empty or not there yet, to keep what comes out in;
+            a data root of its own. Unless given, it is removed at the end.
+        compare: Whether to hold it against the record, or only to run it.
+
+    Raises:
+        TableNotFoundError: There is no such batch.
+        InvalidOptionError: The batch moved no rows or has no staged file, or
+            the folder is not empty.
+        TableDamagedError: A recorded file is missing, or is not what was written.
+        StorageError: The replay cannot be written.
+    """
+    check_root(config)
+    record = lineage.known(config, batch_id)
+    staged, moves = _moves(record)
+    snapshot = Snapshot.of(config)
+    with events.silent(), _place(config, record, into) as folder:
+        again = Again(snapshot, record, Code(transforms, modules), folder, {})
+        found = [_staged(again, staged)]
+        left_out = [_left_out(log, moves[at + 1 :]) for at, log in enumerate(moves)]
+        for log, why in zip(moves, left_out, strict=True):
+            if why is None:
+                found.append(_layer(again, log, found, compare=compare))
+    verdicts = [layer.verdict for layer in found if layer.verdict is not None]
+    return Replay(
+        batch_id=record.batch_id,
+        table=record.table,
+        domain=record.domain,
+        verdict=worst(verdicts) if compare else None,
+        layers=tuple(found),
+        folder=str(into) if into is not None else None,
+        notes=tuple(why for why in left_out if why is not None),
+    )
+
+
+def _moves(record: BatchRecord) -> tuple[LayerTransitionLog, list[LayerTransitionLog]]:
+    """The transition that put a batch into staged, and those that took it further.
+
+    Raises:
+        InvalidOptionError: There is nothing that could be run again.
+    """
+    moves = [log for log in record.transitions if log.operation in MOVES]
+    if not moves:
+        done = ", ".join(str(log.operation) for log in record.transitions) or "nothing"
+        raise InvalidOptionError(
+            f"batch {record.batch_id} moved no rows: {done}",
+            hint="replay the batch of a source; `jobforge history` lists them",
+        )
+    staged = [log for log in moves if log.target_layer is Layer.STAGED and log.target_file]
+    if not staged:
+        refused = [error.message for log in moves for error in log.errors]
+        why = f": {refused[0]}" if refused else ", its files came from another data root"
+        raise InvalidOptionError(
+            f"batch {record.batch_id} has no staged file{why}",
+            hint="a replay starts from staged",
+        )
+    return staged[-1], [log for log in moves if log.target_layer is not Layer.STAGED]
+
+
+def _left_out(log: LayerTransitionLog, later: Sequence[LayerTransitionLog]) -> str | None:
+    """Why a transition is not run again; None where it is.
+
+    An attempt that was mended and promoted again left nothing behind, and what
+    it was made with is rarely kept.
+    """
+    if log.status is TransitionStatus.RUNNING:
+        return f"{log.target_layer} is being made right now, and is not run again"
+    if log.status is not TransitionStatus.FAILED or log.target_file is not None:
+        return None  # one whose process died may have published before
+    if any(other.target_layer is log.target_layer for other in later):
+        return f"an attempt at {log.target_layer} that failed is not run again: a later one counts"
+    code = log.errors[0].code if log.errors else "no error"
+    if code not in _REPEATABLE:
+        return (
+            f"an attempt at {log.target_layer} was not stopped by its rows ({code}): not run again"
+        )
+    return None
+
+
+def _staged(again: Again, log: LayerTransitionLog) -> LayerReplay:
+    """Whether the staged file is what it was; everything else starts from it."""
+    file = str(log.target_file)
+    try:
+        again.files[file] = staged_file(again.snapshot, log)
+    except NotRecoverableError as error:
+        return _not_run(log, error)
+    return LayerReplay(
+        layer=Layer.STAGED,
+        transition_id=log.transition_id,
+        verdict=ReplayVerdict.IDENTICAL,
+        notes=("the file has the bytes that were recorded",),
+    )
+
+
+def _not_run(log: LayerTransitionLog, why: NotRecoverableError) -> LayerReplay:
+    return LayerReplay(
+        layer=log.target_layer,
+        transition_id=log.transition_id,
+        verdict=ReplayVerdict.NOT_PROVABLE,
+        reasons=(str(why),),
+    )
+
+
+def _layer(
+    again: Again, log: LayerTransitionLog, found: Sequence[LayerReplay], *, compare: bool
+) -> LayerReplay:
+    """Run one transition again, and hold it against its record."""
+    try:
+        ran = again.run(log)
+    except NotRecoverableError as error:
+        return _not_run(log, error)
+    path = ran.path(ran.log.target_file)
+    file = str(path) if path is not None else None
+    if not compare:
+        return LayerReplay(
+            layer=log.target_layer,
+            transition_id=log.transition_id,
+            verdict=None,
+            notes=(f"it is refused: {ran.error.message}",) if ran.error is not None else (),
+            file=file,
+        )
+    before = ReplayVerdict.IDENTICAL
+    for other in found:
+        if log.inputs and again.made_by.get(log.inputs[0].file) == other.transition_id:
+            before = other.verdict or before
+    return held_against(again.snapshot, log, ran, before).model_copy(update={"file": file})
+
+
+@contextmanager
+def _place(config: PipelineConfig, record: BatchRecord, into: Path | str | None) -> Iterator[Path]:
+    """A folder for the data root of the replay.
+
+    Raises:
+        InvalidOptionError: The folder that was named has something in it.
+        DataRootError: It cannot be made.
+    """
+    if into is not None:
+        folder = Path(into)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InvalidOptionError(f"{folder} is no empty folder", hint="name another one")
+        make_folder(folder)
+        yield folder
+        return
+    # With a marker, as that of a transition: where this process dies, the next run of the data
+    # root removes the folder, and nobody erases from the batch meanwhile.
+    owner = str(uuid.uuid4())
+    marker = mark(config.running_path() / recovery.marker_name(record.batch_id, owner))
+    scratch = scratch_path(config.data_root, owner)
+    try:
+        make_folder(scratch)
+        scratch.chmod(0o700)  # rejects may stand here, and their own folder may be closed to others
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        marker.done()

@@ -1,0 +1,211 @@
+"""The code of a step, found again: passed by the caller, made of its recipe, or imported."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from types import ModuleType
+from typing import Any
+
+from jobforge.errors import InvalidRuleError
+from jobforge.pipeline.code import named
+from jobforge.pipeline.config import Layer
+from jobforge.pipeline.fingerprint import fingerprint
+from jobforge.pipeline.models import LayerTransitionLog
+from jobforge.pipeline.steps import Transform
+from jobforge.pipeline.transform_ref import TransformRef
+from jobforge.quality.recipes import step_of
+
+Transforms = Mapping[str, Sequence[Transform]] | Sequence[Transform]
+"""Steps by layer, or all together."""
+
+
+class NotRecoverableError(Exception):
+    """The code that ran is not to be had; the text says why. Never leaves this package."""
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """A step of a transition, ready to be run again.
+
+    Args:
+        function: The step.
+        doubts: Why it may give something else than it did.
+    """
+
+    function: Transform
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Code:
+    """Where the code of steps is looked for.
+
+    Args:
+        given: Functions and declared steps that the caller has.
+        modules: Modules that the caller named.
+    """
+
+    given: Transforms = ()
+    modules: Sequence[ModuleType] = ()
+
+    def steps(self, log: LayerTransitionLog) -> list[Recovered]:
+        """The steps of a transition, in order.
+
+        Raises:
+            NotRecoverableError: The code of one is gone, or another one by now.
+        """
+        given = self._given(log.target_layer)
+        return [self._step(reference, given) for reference in log.transforms_applied]
+
+    def _given(self, layer: Layer) -> list[Transform]:
+        if isinstance(self.given, Mapping):
+            return list(self.given.get(layer.value, ()))
+        return list(self.given)
+
+    def _step(self, was: TransformRef, given: Sequence[Transform]) -> Recovered:
+        changed: list[str] = []
+        found: list[Recovered] = []
+        for function in chain(given, self._candidates(was)):
+            one = self._matched(was, function)
+            if isinstance(one, Recovered):
+                found.append(one)
+                if not one.doubts:
+                    break
+            elif one is not None:
+                changed.append(one)
+        if found:
+            return min(found, key=lambda one: len(one.doubts))
+        if was.recipe is not None:
+            return _made(was)
+        raise NotRecoverableError(changed[0] if changed else _gone(was))
+
+    def _matched(self, was: TransformRef, function: Transform) -> Recovered | str | None:
+        """A step that is the recorded one; why not, where it has its name; else None."""
+        now = fingerprint(function, was.name)
+        if _last(now.qualified_name) != _last(was.qualified_name):
+            return None
+        held = _held_otherwise(was, now)
+        if was.code_sha256 == now.code_sha256 and not held:
+            return Recovered(function, tuple(_doubts(was, now)))
+        if held and was.source_sha256 == now.source_sha256:
+            return f"{was.name} holds another value of {', '.join(held)} than it did"
+        if was.definition.get("kind") != now.definition.get("kind"):
+            return None
+        if was.definition:
+            return f"{was.name} was declared in another way when the batch ran"
+        return f"the code has changed: {was.name} is not the code that ran"
+
+    def _candidates(self, was: TransformRef) -> Iterator[Transform]:
+        """What stands under the name of a function, in the modules that were named and its own."""
+        name = _name_in_module(was)
+        if "<" in name or was.definition:
+            return
+        for module in self.modules:
+            yield from _with_arguments(was, named(module, name))
+        if _home(was) != "__main__":
+            yield from _with_arguments(was, named(_imported(was), name))
+
+
+def _held_otherwise(was: TransformRef, now: TransformRef) -> list[str]:
+    """Names of what the function holds that is not as it was; older records do not tell."""
+    if was.source_sha256 is None:
+        return []
+    names = [*was.bound, *(name for name in now.bound if name not in was.bound)]
+    return [name for name in names if was.bound.get(name) != now.bound.get(name)]
+
+
+def _made(was: TransformRef) -> Recovered:
+    """A declared step, made of its recipe.
+
+    Raises:
+        NotRecoverableError: This version makes another step of it, or none.
+    """
+    try:
+        step = step_of(was.recipe or {})
+    except InvalidRuleError as error:
+        raise NotRecoverableError(f"{was.name} cannot be made again: {error.message}") from error
+    if fingerprint(step, was.name).code_sha256 != was.code_sha256:
+        raise NotRecoverableError(
+            f"{was.name}, made again, is not the step that ran: pass the step itself"
+        )
+    return Recovered(step)
+
+
+def _doubts(was: TransformRef, now: TransformRef) -> list[str]:
+    doubts = [f"{was.name}: {was.unprovable}"] if was.unprovable is not None else []
+    if was.module_sha256 is not None and was.module_sha256 != now.module_sha256:
+        doubts.append(f"the file that {was.name} stands in has changed since it ran")
+    if was.code_sha256 is None:
+        doubts.append(f"{was.name}: its code could not be read when it ran")
+    return doubts
+
+
+def _imported(was: TransformRef) -> ModuleType | None:
+    """The module that a function came from.
+
+    Raises:
+        NotRecoverableError: It is there, and cannot be imported.
+    """
+    try:
+        return importlib.import_module(_home(was))
+    except ModuleNotFoundError:
+        return None
+    except Exception as error:
+        first = (str(error).splitlines() or [""])[0]
+        raise NotRecoverableError(
+            f"the module {_home(was)} of {was.name} cannot be imported: "
+            f"{type(error).__name__}: {first}"
+        ) from error
+
+
+def _with_arguments(was: TransformRef, function: Any) -> Iterator[Transform]:  # noqa: ANN401 - what stands there
+    """The function with the arguments that a partial bound to it; nothing where it is none."""
+    if not callable(function):
+        return
+    positions, words = {}, {}
+    for name, text in was.bound.items():
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue  # then it does not match, and that is said
+        if name.isdecimal():
+            positions[int(name)] = value
+        elif name.isidentifier():
+            words[name] = value
+    if positions or words:
+        function = functools.partial(
+            function, *(positions[at] for at in sorted(positions)), **words
+        )
+    yield function
+
+
+def _gone(was: TransformRef) -> str:
+    name = _name_in_module(was)
+    if was.definition:
+        return f"{was.name} holds what the record does not keep: pass the step itself"
+    if "<lambda>" in name:
+        return "a lambda has no name to be found by: pass it, or write a function"
+    if "<locals>" in name:
+        return f"{was.name} is defined inside another function: pass it, or move it to a module"
+    if _home(was) == "__main__":
+        return f"{was.name} was defined in a script: name the file of the script"
+    return f"the code of {was.name} is gone: there is no {was.qualified_name}"
+
+
+def _name_in_module(was: TransformRef) -> str:
+    return was.qualified_name.removeprefix(f"{_home(was)}.")
+
+
+def _home(was: TransformRef) -> str:
+    """The module of a function; older records have it in its name only."""
+    return was.module or was.qualified_name.rpartition(".")[0] or "?"
+
+
+def _last(qualified: str) -> str:
+    """The name of a function without its module, which may be called otherwise by now."""
+    return qualified.rsplit(".", 1)[-1]

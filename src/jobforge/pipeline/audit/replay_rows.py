@@ -1,0 +1,174 @@
+"""Which rows of two files differ, told apart by every bit of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from jobforge.pipeline.audit.replay_result import RowDifference
+from jobforge.pipeline.content import bits
+from jobforge.pipeline.provenance import SOURCE_FILE, SOURCE_ROW, data_columns
+from jobforge.quality.columns import column, columns, free_name
+
+_SHOWN = 20
+_MATCHED = 10_000
+"""Of more rows that differ it is not looked which columns do."""
+_LAST_BITS = 1e-9
+"""Floats that are nearer than this, relative to the larger one, differ by the order of sums."""
+_SEED = 7
+
+
+@dataclass(frozen=True)
+class Different:
+    """The rows that are not the same in two frames.
+
+    Args:
+        rows: How many: of two that belong together, one.
+        columns: The columns that differ.
+        first: The first of them, value by value.
+        last_bits: Whether they differ in the last bits of floats, and in nothing else.
+    """
+
+    rows: int
+    columns: tuple[str, ...]
+    first: tuple[RowDifference, ...]
+    last_bits: bool
+
+
+def differing(recorded: pl.LazyFrame, replayed: pl.LazyFrame, *, show: bool) -> Different:
+    """The rows that differ between two frames of the same columns.
+
+    Rows belong together that name the same source record; where they name none,
+    those whose other values than floats are the same.
+
+    Args:
+        recorded: As it was.
+        replayed: As it came out.
+        show: Whether values may be shown.
+    """
+    schema = recorded.collect_schema()
+    names = data_columns(schema.names())
+    floats = [name for name in names if schema[name].is_float()]
+    one, other = _without_common(recorded, replayed)
+    key = [name for name in (SOURCE_FILE, SOURCE_ROW) if name in schema]
+    if SOURCE_ROW not in key or one[SOURCE_ROW].null_count() or other[SOURCE_ROW].null_count():
+        key = [name for name in schema if name not in floats and name in one.columns]
+    pairs = _paired(*(_numbered(rows, key) for rows in (one, other)))
+    changed = [name for name in names if any(_differ(a, b, name) for a, b in pairs if a and b)]
+    first = [told for a, b in pairs[:_SHOWN] for told in _told(a, b, names, show=show)]
+    whole = max(one.height, other.height) <= _MATCHED
+    count = len(pairs) if whole else max(one.height, other.height)
+    return Different(count, tuple(changed), tuple(first), _nearly(one, other, floats))
+
+
+Row = dict[str, Any]
+
+
+def _without_common(
+    recorded: pl.LazyFrame, replayed: pl.LazyFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows of each that the other does not have, or not as often."""
+    schema = recorded.collect_schema()
+    mark = free_name("__row", schema)
+    nth = free_name("__nth", schema)
+    names = [n for n in schema if n in (SOURCE_FILE, SOURCE_ROW) or n in data_columns([n])]
+    whole = pl.struct(
+        [bits(column(n), schema[n]).hash(_SEED).alias(str(at)) for at, n in enumerate(names)]
+    ).hash(_SEED)
+    marked = [
+        frame.select(columns(names), whole.alias(mark)).with_columns(
+            pl.int_range(pl.len()).over(mark).alias(nth)
+        )
+        for frame in (recorded, replayed)
+    ]
+    keys = [frame.select(mark, nth) for frame in marked]
+    found = [
+        marked[at].join(keys[1 - at], on=[mark, nth], how="anti").drop(mark, nth) for at in (0, 1)
+    ]
+    one, other = pl.collect_all(found, engine="streaming")
+    return one, other
+
+
+def _numbered(rows: pl.DataFrame, key: Sequence[str]) -> dict[tuple[Any, ...], Row]:
+    """Rows by what they belong together by; of several the first, second and so on."""
+    found: dict[tuple[Any, ...], Row] = {}
+    times: dict[tuple[Any, ...], int] = {}
+    ordered = _ordered(rows, [*key, *(name for name in rows.columns if name not in key)])
+    for row in ordered.head(_MATCHED).iter_rows(named=True):
+        own = tuple(_text(row[name]) for name in key)
+        times[own] = times.get(own, 0) + 1
+        found[*own, times[own]] = row
+    return found
+
+
+def _ordered(rows: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    simple = [column(name) for name in names if not rows.schema[name].is_nested()]
+    return rows.sort(simple, nulls_last=True, maintain_order=True) if simple else rows
+
+
+def _paired(
+    one: dict[tuple[Any, ...], Row], other: dict[tuple[Any, ...], Row]
+) -> list[tuple[Row | None, Row | None]]:
+    pairs: list[tuple[Row | None, Row | None]] = [(row, other.get(key)) for key, row in one.items()]
+    return pairs + [(None, row) for key, row in other.items() if key not in one]
+
+
+def _told(
+    one: Row | None, other: Row | None, names: Sequence[str], *, show: bool
+) -> list[RowDifference]:
+    """What differs between two rows, value by value."""
+    either = one or other or {}
+    file, row = either.get(SOURCE_FILE), either.get(SOURCE_ROW)
+    if one is None or other is None:
+        which = "replayed only" if one is None else "recorded only"
+        return [
+            RowDifference(
+                source_file=file,
+                source_row=row,
+                column=None,
+                recorded=None,
+                replayed=None,
+                row="replayed only" if which == "replayed only" else "recorded only",
+            )
+        ]
+    return [
+        RowDifference(
+            source_file=file,
+            source_row=row,
+            column=name,
+            recorded=_text(one[name]) if show else None,
+            replayed=_text(other[name]) if show else None,
+        )
+        for name in names
+        if _differ(one, other, name)
+    ]
+
+
+def _differ(one: Row, other: Row, name: str) -> bool:
+    return _text(one[name]) != _text(other[name])
+
+
+def _nearly(one: pl.DataFrame, other: pl.DataFrame, floats: Sequence[str]) -> bool:
+    """Whether rows are the same but for the last bits of floats."""
+    if one.height != other.height or not floats or not one.height:
+        return False
+    rest = [name for name in one.columns if name not in floats]
+    a, b = (_ordered(rows, [*rest, *floats]) for rows in (one, other))
+    if rest and not a.select(columns(rest)).equals(b.select(columns(rest))):
+        return False
+    return all(_near(a[name], b[name]) for name in floats)
+
+
+def _near(one: pl.Series, other: pl.Series) -> bool:
+    a, b = pl.lit(one.cast(pl.Float64)), pl.lit(other.cast(pl.Float64))
+    larger = pl.max_horizontal(a.abs(), b.abs())
+    close = ((a - b).abs() <= larger * _LAST_BITS) | a.eq_missing(b)
+    return bool(pl.select(close.fill_null(value=False).all()).item())
+
+
+def _text(value: object) -> str | None:
+    """A value as text that is another one for another value; -0.0 is not 0.0."""
+    return None if value is None else str(value)
