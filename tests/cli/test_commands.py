@@ -23,6 +23,7 @@ COMMANDS = [
     "show",
     "lineage",
     "account",
+    "replay",
     "quarantine list",
     "quarantine show",
     "quarantine export",

@@ -22,6 +22,7 @@ _COMMANDS = (
     "show",
     "lineage",
     "account",
+    "replay",
     "diff",
     "rollback",
     "compact",

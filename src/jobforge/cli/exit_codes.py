@@ -24,6 +24,8 @@ class ExitCode(IntEnum):
     """The call or the configuration makes no sense."""
     QUALITY = 3
     """Stopped by a quality limit; nothing of that layer was published."""
+    NOT_PROVABLE = 4
+    """It can be neither proved nor refuted, and the reason is told."""
 
 
 def exit_code(error: BaseException) -> ExitCode:
