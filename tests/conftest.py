@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from jobforge.pipeline import events
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.engine import PipelineEngine
+from replaying import WANTED, every_batch
 
 COMMON = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 settings.register_profile("default", deadline=None, max_examples=100, suppress_health_check=COMMON)
@@ -38,3 +39,10 @@ def config(tmp_path: Path) -> PipelineConfig:
 @pytest.fixture
 def engine(config: PipelineConfig) -> PipelineEngine:
     return PipelineEngine(config)
+
+
+@pytest.fixture(autouse=WANTED)
+def replayed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:  # noqa: ARG001 - its files outlive the replay
+    """With `JOBFORGE_REPLAY_ALL=1` every batch that a test makes is replayed at its end."""
+    with pytest.MonkeyPatch.context() as patch, every_batch(request.node.nodeid, patch):
+        yield
