@@ -39,6 +39,7 @@ COMMANDS = [
     "clean",
     "erase",
     "verify",
+    "cite",
     "demo",
 ]
 

@@ -31,6 +31,7 @@ _COMMANDS = (
     "quarantine",
     "contract",
     "verify",
+    "cite",
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobforge.pipeline import chain
@@ -11,6 +12,8 @@ from jobforge.pipeline.transition import Clock
 from jobforge.readers.base import Progress, no_progress
 
 if TYPE_CHECKING:
+    from jobforge.pipeline.audit.citation import Citation
+    from jobforge.pipeline.audit.cite_check import CitationCheck
     from jobforge.pipeline.audit.findings import Verification
 
 
@@ -59,3 +62,54 @@ class AuditOperations:
             RecordError: It cannot be read.
         """
         return chain.head(self.config)
+
+    def cite(
+        self, sql: str, *, version: int | None = None, as_of: datetime | None = None
+    ) -> Citation:
+        """A figure of a table, and what it rests on: `.line()` is to be put under it.
+
+        Args:
+            sql: `SELECT expression FROM table [WHERE condition]`, in the dialect of Polars
+                SQL: `revenue` or `gold.revenue`, `silver.orders`, `gold."sales/revenue"`.
+            version: Number of the version; the newest unless given.
+            as_of: The version that was the newest at this time; with a time zone.
+
+        Returns:
+            The figure, the rows and source records behind it, the hash of those rows,
+            the files of the version and the last entry of the chain.
+
+        Raises:
+            InvalidQueryError: The statement is of another form, fails, or its result
+                is no single row.
+            UnknownColumnError: It names a column that the table does not have.
+            TableNotFoundError: There is no such table, or it never reached the layer.
+            VersionNotFoundError: There is no such version, or none that old.
+            VersionRemovedError: Its files were removed by `clean` or `erase`.
+            TableDamagedError: A file is not what was published.
+        """
+        from jobforge.pipeline.audit.cite import cite
+
+        return cite(self.config, sql, version=version, as_of=as_of, clock=self._clock)
+
+    def check_citation(
+        self, citation: Citation | Path | str, sql: str | None = None
+    ) -> CitationCheck:
+        """Whether a citation still holds: it is computed again, at the version that it names.
+
+        Args:
+            citation: What `cite` gave, the path of a file with it as JSON, or, together
+                with its statement, its line.
+            sql: The statement of a line, which does not hold all of it.
+
+        Raises:
+            RecordError: The file is no citation.
+            InvalidOptionError: The text is no line of a citation.
+            JobforgeError: As for `cite`.
+        """
+        from jobforge.pipeline.audit import cite_check
+        from jobforge.pipeline.audit.citation import Citation
+
+        if sql is not None:
+            return cite_check.check_line(self.config, sql, str(citation), clock=self._clock)
+        known = citation if isinstance(citation, Citation) else cite_check.read_citation(citation)
+        return cite_check.check_citation(self.config, known, clock=self._clock)
