@@ -40,6 +40,7 @@ COMMANDS = [
     "erase",
     "verify",
     "cite",
+    "pack",
     "demo",
 ]
 

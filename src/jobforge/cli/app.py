@@ -32,6 +32,7 @@ _COMMANDS = (
     "contract",
     "verify",
     "cite",
+    "pack",
 )
 
 

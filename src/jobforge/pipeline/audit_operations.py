@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from jobforge.pipeline.audit.citation import Citation
     from jobforge.pipeline.audit.cite_check import CitationCheck
     from jobforge.pipeline.audit.findings import Verification
+    from jobforge.pipeline.audit.pack import Pack
+    from jobforge.pipeline.audit.pack_evidence import ReplayResult
 
 
 class AuditOperations:
@@ -113,3 +116,47 @@ class AuditOperations:
             return cite_check.check_line(self.config, sql, str(citation), clock=self._clock)
         known = citation if isinstance(citation, Citation) else cite_check.read_citation(citation)
         return cite_check.check_citation(self.config, known, clock=self._clock)
+
+    def pack(
+        self,
+        what: str,
+        into: Path | str,
+        *,
+        replace: bool = False,
+        personal: bool = False,
+        replays: Sequence[ReplayResult] = (),
+        progress: Progress = no_progress,
+    ) -> Pack:
+        """Write all that an auditor needs of a table or batch into one zip file.
+
+        It reads without jobforge: records, contracts, accounts, rejects, hashes, the
+        result of `verify`, and a page that sums it up.
+
+        Args:
+            what: `table` or `domain/table`, or a batch id.
+            into: Where the zip file is to be, outside of the data root.
+            replace: Whether it may take the place of a file that is there.
+            personal: Whether to put values of personal columns in; else they are masked.
+            replays: What replays of its batches said; the verdict on others is `not run`.
+            progress: Told how many bytes were verified, of how many.
+
+        Returns:
+            What was written. The same state gives the same bytes, but for the time.
+
+        Raises:
+            InvalidOptionError: `into` is no name of a zip file, or something is there.
+            TableNotFoundError: There is no such table or batch.
+            StorageError: A record cannot be read, or the file cannot be written.
+        """
+        from jobforge.pipeline.audit.pack import pack
+
+        return pack(
+            self.config,
+            what,
+            into,
+            replace=replace,
+            personal=personal,
+            replays=replays,
+            progress=progress,
+            clock=self._clock,
+        )
