@@ -24,7 +24,7 @@ from typing import Any
 import machine
 import plot
 import tables
-from groups import memory, parquet, pipeline, rules, small, staged, start, versions
+from groups import audit, memory, parquet, pipeline, rules, small, staged, start, versions
 from harness import Bench, BenchError, Outcome, say
 
 GROUPS: dict[str, tuple[Callable[[Bench], Outcome], str | None]] = {
@@ -36,6 +36,7 @@ GROUPS: dict[str, tuple[Callable[[Bench], Outcome], str | None]] = {
     "staged": (staged.measure, staged.__doc__),
     "parquet": (parquet.measure, parquet.__doc__),
     "versions": (versions.measure, versions.__doc__),
+    "audit": (audit.measure, audit.__doc__),
 }
 NOT_QUICK = {"memory"}
 RUNS, QUICK_RUNS = 5, 3

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 import pytest
+
+from jobforge.pipeline.column_lineage.flow import Flow
+from jobforge.pipeline.column_lineage.trace import traced
+from jobforge.pipeline.column_lineage.watch import watched
 
 SHARED = Path(os.environ.get("JOBFORGE_SHARED", Path(__file__).parents[2] / "shared")) / "data"
 """Real source files as published; tests that need them are skipped where they are not."""
@@ -39,3 +44,10 @@ def files_below(folder: Path) -> list[str]:
 def debris(folder: Path) -> list[str]:
     """Temporary files that somebody left behind."""
     return [name for name in files_below(folder) if ".tmp" in name]
+
+
+def follow(change: Callable[[pl.LazyFrame], pl.LazyFrame], frame: pl.LazyFrame) -> Flow:
+    """The flow of a function, watched as a layer watches it."""
+    with watched(frame) as watch:
+        result = change(frame)
+    return traced(result, frame, computed=watch.computed)

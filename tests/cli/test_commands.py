@@ -38,6 +38,8 @@ COMMANDS = [
     "compact",
     "clean",
     "erase",
+    "trace",
+    "impact",
     "verify",
     "cite",
     "pack",

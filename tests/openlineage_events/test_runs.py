@@ -124,17 +124,25 @@ def test_each_layer_reads_what_the_one_before_wrote(config: PipelineConfig, sour
     assert ends[1]["outputs"][0]["facets"]["storage"]["storageLayer"] == "delta"
 
 
-def test_what_the_catalog_knows_of_columns_is_told(config: PipelineConfig, source: Path) -> None:
+def test_what_is_known_of_columns_is_told(config: PipelineConfig, source: Path) -> None:
     PipelineEngine(config).run_full_pipeline(source, "t", "d", CASTS, [trimmed])
     events = told(config)
-    columns = last(events, "bronze")["outputs"][0]["facets"]["columnLineage"]["fields"]
+    facet = last(events, "bronze")["outputs"][0]["facets"]["columnLineage"]
+    columns = facet["fields"]
     staged = str((config.data_root / "staged/d/t").absolute())
     assert {
         name: [(f["name"], f["field"]) for f in found["inputFields"]]
         for name, found in columns.items()
+        if not name.startswith("_")
     } == {"code": [(staged, "Code")], "Pay": [(staged, "Pay")]}
-    # What a function made of a column is not known, and so nothing is said.
-    assert "columnLineage" not in last(events, "silver")["outputs"][0]["facets"]
+    (pay,) = columns["Pay"]["inputFields"]
+    (chooses,) = facet["dataset"]  # a cast that fails decides whether a row stays
+    assert [
+        (found["field"], [(t["type"], t["subtype"]) for t in found["transformations"]])
+        for found in (pay, chooses)
+    ] == [("Pay", [("DIRECT", "TRANSFORMATION")]), ("Pay", [("INDIRECT", "FILTER")])]
+    silver = last(events, "silver")["outputs"][0]["facets"]["columnLineage"]["fields"]
+    assert silver["Pay"]["inputFields"][0]["transformations"][0]["subtype"] == "IDENTITY"
     nulls = last(events, "silver")["inputs"][0]["inputFacets"]["dataQualityMetrics"]
     assert nulls["columnMetrics"]["Pay"]["nullCount"] == 1
     assert nulls["columnMetrics"]["code"]["nullCount"] == 0

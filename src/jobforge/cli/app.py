@@ -30,6 +30,8 @@ _COMMANDS = (
     "demo",
     "quarantine",
     "contract",
+    "trace",
+    "impact",
     "verify",
     "cite",
     "pack",

@@ -31,7 +31,7 @@ from openlineage.client.facet_v2 import (
 )
 from openlineage.client.serde import Serde
 
-from jobforge.openlineage.records import Assertion, Code, Dataset, Input, Output, RunState
+from jobforge.openlineage.records import Assertion, Code, Dataset, Input, Origin, Output, RunState
 
 FILES = "file"
 """Namespace of datasets in a file system (https://openlineage.io/docs/spec/naming)."""
@@ -181,25 +181,30 @@ def _assertion(found: Assertion) -> data_quality_assertions_dataset.Assertion:
     )
 
 
+def _origins(path: str, found: tuple[Origin, ...]) -> list[column_lineage_dataset.InputField]:
+    """Columns of the input, each with all that it does."""
+    by_column: dict[str, list[column_lineage_dataset.Transformation]] = {}
+    for origin in found:
+        what = column_lineage_dataset.Transformation(
+            "DIRECT" if origin.direct else "INDIRECT", origin.kind.upper()
+        )
+        by_column.setdefault(origin.column, []).append(what)
+    return [
+        column_lineage_dataset.InputField(FILES, path, column, does)
+        for column, does in by_column.items()
+    ]
+
+
 def _output(out: Output, inputs: tuple[Input, ...], made: _Made) -> ol.OutputDataset:
     facets = _facets(out.dataset, made)
     if out.origins and inputs:
+        path = inputs[0].dataset.path
         facets["columnLineage"] = column_lineage_dataset.ColumnLineageDatasetFacet(
             fields={
-                name: column_lineage_dataset.Fields(
-                    inputFields=[
-                        column_lineage_dataset.InputField(
-                            FILES,
-                            inputs[0].dataset.path,
-                            column,
-                            [column_lineage_dataset.Transformation("DIRECT")],
-                        )
-                        for column in columns
-                    ]
-                )
-                for name, columns in out.origins.items()
+                name: column_lineage_dataset.Fields(inputFields=_origins(path, found))
+                for name, found in out.origins.items()
             },
-            dataset=None,
+            dataset=_origins(path, out.chosen_by) or None,
             **made,
         )
     outcome: dict[str, OutputDatasetFacet] = {}

@@ -119,6 +119,22 @@ class Written:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """A column of the first input, and what it does for something of the output.
+
+    Args:
+        column: Its name.
+        kind: What it does, in the words of the facet: `identity`, `transformation`,
+            `aggregation`, `filter`, `join`, ...
+        direct: Whether its values become values of the output.
+    """
+
+    column: str
+    kind: str
+    direct: bool
+
+
+@dataclass(frozen=True)
 class Output:
     """A dataset that was written, or is to be.
 
@@ -127,11 +143,14 @@ class Output:
         written: What of it is there; None where nothing is yet.
         origins: For each column, the columns of the first input that it comes
             from; without those of which that is not known.
+        chosen_by: Columns of the first input that decide which rows there are;
+            none where that is not known.
     """
 
     dataset: Dataset
     written: Written | None = None
-    origins: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    origins: dict[str, tuple[Origin, ...]] = field(default_factory=dict)
+    chosen_by: tuple[Origin, ...] = ()
 
 
 @dataclass(frozen=True)

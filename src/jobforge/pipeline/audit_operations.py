@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobforge.pipeline import chain
-from jobforge.pipeline.config import PipelineConfig
+from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.transition import Clock
 from jobforge.readers.base import Progress, no_progress
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from jobforge.pipeline.audit.findings import Verification
     from jobforge.pipeline.audit.pack import Pack
     from jobforge.pipeline.audit.pack_evidence import ReplayResult
+    from jobforge.pipeline.audit.traced import Impact, Trace
 
 
 class AuditOperations:
@@ -30,6 +31,91 @@ class AuditOperations:
 
     config: PipelineConfig
     _clock: Clock
+
+    def trace(
+        self,
+        table: str,
+        where: str | None = None,
+        *,
+        key: Mapping[str, object] | None = None,
+        row: int | None = None,
+        layer: Layer | str | None = None,
+        version: int | None = None,
+        rows: int | None = 10,
+        records: int | None = 10,
+        personal: bool = False,
+        verify: bool = False,
+    ) -> Trace:
+        """Follow rows of a table to the records of their source, with every step between.
+
+        Args:
+            table: `table` or `domain/table`.
+            where: An SQL condition, such as `order_id = 5 AND region = 'north'`.
+            key: Columns and their values, in place of a condition.
+            row: The number of a row in the table, from 1, in place of both.
+            layer: staged, bronze, silver or gold; the highest that the table has unless given.
+            version: The version of the layer; the newest unless given.
+            rows: How many rows to follow, at most; None for all that fit.
+            records: How many records to follow of a row that is made of several, at most;
+                None for all of them.
+            personal: Whether to show the values of columns that the contract classes as
+                personal, and the text of their records.
+            verify: Whether to hash a source of more than 64 MiB, too, before it is looked into;
+                else its size and time are compared.
+
+        Returns:
+            Each row with its layers down to staged, what changed on the way, and where its
+            record stands in the source file. Where the file is gone or another, the record
+            as staged has it, and a word on that.
+
+        Raises:
+            TableNotFoundError: There is no such table, or it never reached the layer.
+            RecordNotFoundError: No row fits.
+            InvalidOptionError: The condition, key or row makes no sense.
+            UnknownColumnError: A column is not there.
+            VersionNotFoundError: There is no such version.
+            StorageError: A record or a file cannot be read.
+        """
+        from jobforge.pipeline.audit.trace import Asked, trace
+
+        asked = Asked(where, key, row, layer, version, rows, records, personal, verify)
+        return trace(self.config, table, asked)
+
+    def impact(
+        self,
+        file: Path | str,
+        line: int | None = None,
+        *,
+        record: int | None = None,
+        batch_id: str | None = None,
+        personal: bool = False,
+        verify: bool = False,
+    ) -> Impact:
+        """Say what became of the records on a line of a source file, in every layer.
+
+        Args:
+            file: The source, by its name or by the path that it was read from.
+            line: A physical line, from 1; of a workbook a row of its sheet.
+            record: A record number, from 1, in place of a line.
+            batch_id: The batch; every one that read the file unless given.
+            personal: As for `trace`.
+            verify: As for `trace`.
+
+        Returns:
+            For each record and batch: the rows and aggregates that it reached, and whether
+            the tables still have them, or the rule, filter, function or duplicate that
+            stopped it.
+
+        Raises:
+            RecordNotFoundError: No batch read such a file, or no record stands there.
+            InvalidOptionError: The line or record makes no sense.
+            TableNotFoundError: There is no such batch.
+            StorageError: A record or a file cannot be read.
+        """
+        from jobforge.pipeline.audit.impact import Question, impact
+
+        asked = Question(str(file), line, record, batch_id, personal, verify)
+        return impact(self.config, asked)
 
     def verify(
         self,

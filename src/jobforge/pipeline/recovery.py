@@ -86,7 +86,7 @@ def _settle(
     clock: Callable[[], datetime],
 ) -> LayerTransitionLog | None:
     others = [t for b, t in running(config) if b == batch_id and t != transition_id]
-    if any(_alive(config, batch_id, other) for other in others):
+    if any(is_alive(config, batch_id, other) for other in others):
         return None
     record = lineage.load(config, batch_id)
     log = record.transition(transition_id) if record is not None else None
@@ -115,7 +115,8 @@ def _settle(
     return log
 
 
-def _alive(config: PipelineConfig, batch_id: str, transition_id: str) -> bool:
+def is_alive(config: PipelineConfig, batch_id: str, transition_id: str) -> bool:
+    """Whether a living process works on a transition that has a marker."""
     path = config.running_path() / marker_name(batch_id, transition_id)
     marker = take_over(path)
     if marker is None:
@@ -128,7 +129,7 @@ def working_on(config: PipelineConfig, domain: str, table: str) -> list[str]:
     """Batches of a table that a living process works on."""
     found = []
     for batch_id, transition_id in running(config):
-        if _alive(config, batch_id, transition_id):
+        if is_alive(config, batch_id, transition_id):
             record = lineage.load(config, batch_id)
             if record is None or (record.domain, record.table) == (domain, table):
                 found.append(batch_id)

@@ -18,7 +18,7 @@ Replace = Annotated[
     bool, typer.Option("--replace", help="Let it take the place of a file that is there.")
 ]
 Personal = Annotated[
-    bool, typer.Option("--show-personal", help="Put in values of columns classed as personal.")
+    bool, typer.Option("--personal", help="Put in values of columns classed as personal.")
 ]
 
 
@@ -28,7 +28,7 @@ def pack(
     data_root: parameters.DataRoot = parameters.DEFAULT_ROOT,
     *,
     replace: Replace = False,
-    show_personal: Personal = False,
+    personal: Personal = False,
     as_json: parameters.AsJson = False,
 ) -> None:
     """Write records, contracts, accounts, rejects and hashes into a zip file for an auditor.
@@ -42,7 +42,7 @@ def pack(
 
     engine = jobforge.PipelineEngine(output.config(data_root))
     with progress_bar() as progress:
-        made = engine.pack(what, into, replace=replace, personal=show_personal, progress=progress)
+        made = engine.pack(what, into, replace=replace, personal=personal, progress=progress)
     if as_json:
         out.record(made.model_dump(mode="json"))
         return

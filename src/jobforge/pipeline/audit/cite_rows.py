@@ -14,11 +14,12 @@ from decimal import Decimal
 import polars as pl
 from polars import selectors as cs
 
-from jobforge.errors import InvalidQueryError, UnknownColumnError, nearest
+from jobforge.errors import InvalidQueryError, JobforgeError, UnknownColumnError, nearest
 from jobforge.pipeline.audit.citation import CitedValue
 from jobforge.pipeline.audit.cite_statement import Statement
 from jobforge.quality.columns import column, columns, free_name
 
+_BAD = (pl.exceptions.PolarsError, pl.exceptions.PanicException, TypeError, ValueError)
 _INNER = "cited"
 _MISSING = re.compile(r'unable to find column "(.*?)"; valid')
 _DIALECT = "the statement is read by Polars SQL, and names are case-sensitive"
@@ -144,7 +145,14 @@ def _errors(schema: pl.Schema) -> Iterator[None]:
     """Refusals of Polars, as errors that say what to do."""
     try:
         yield
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+    except (
+        pl.exceptions.PolarsError,
+        pl.exceptions.PanicException,
+        TypeError,
+        ValueError,
+    ) as error:
+        if isinstance(error, JobforgeError):
+            raise
         text = (str(error).splitlines() or [type(error).__name__])[0].rstrip(":; ")
         missing = _MISSING.search(str(error))
         if missing is not None:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
-from jobforge.errors import JobforgeError, SourceError
-from jobforge.pipeline import lineage, recovery
+from jobforge.errors import SourceError
 from jobforge.pipeline.audit.chained import Told
 from jobforge.pipeline.audit.findings import Findings
+from jobforge.pipeline.audit.going_on import GoingOn
 from jobforge.pipeline.chain import ChainedFile
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.content import ALGORITHM, contents_of
@@ -47,6 +46,7 @@ class _Found:
 def check_files(
     config: PipelineConfig,
     told: Told,
+    going_on: GoingOn,
     first: int,
     findings: Findings,
     progress: Callable[[str, int, int | None], None],
@@ -56,13 +56,14 @@ def check_files(
     Args:
         config: Where the data root is.
         told: What the chain says.
+        going_on: Work that has no entry yet.
         first: Files of entries before this one are not read.
         findings: What does not fit is added here.
         progress: Told how many bytes were read, of how many.
     """
     wanted = list(told.expected.values())
     names = set(told.expected) | set(told.views)
-    loose = list(_loose(config, names))
+    loose = [name for name in _loose(config, names) if not going_on.may_change(name)]
     total = sum(file.size_bytes for file, number in wanted if number >= first)
     seen = Seen()
     with ThreadPoolExecutor(_READERS) as pool:
@@ -89,7 +90,7 @@ def check_files(
     for file, number in wanted:
         explain = _Explain(config, logs.get(file.file), elsewhere, strays)
         _check(file, number, found[file.file], explain, findings)
-    _check_views(config, told, findings)
+    _check_views(config, told, going_on, findings)
     for name in loose:
         findings.add("unknown", name, _unknown(name))
     return seen
@@ -154,13 +155,13 @@ def _check(
         findings.add("changed", file.file, explain.changed(file, found.sha256), number)
 
 
-def _check_views(config: PipelineConfig, told: Told, findings: Findings) -> None:
+def _check_views(config: PipelineConfig, told: Told, going_on: GoingOn, findings: Findings) -> None:
     """Files that are written anew have to be as some transition left them."""
     for name, states in told.views.items():
         found = _look(config.data_root / name, read=True)
         if found.size_bytes is None:
             findings.add("missing", name, "the file is missing")
-        elif found.sha256 not in states:
+        elif found.sha256 not in states and not going_on.may_change(name):
             text = found.why or "no transition left it in this state"
             findings.add("changed", name, text)
 
@@ -173,7 +174,6 @@ def _logs(told: Told) -> dict[str, LayerTransitionLog]:
 
 def _loose(config: PipelineConfig, names: set[str]) -> Iterator[str]:
     """Files that no entry of the chain names."""
-    under_way = set(_planned(config))
     root = config.data_root
     ours = {path.relative_to(root).as_posix() for path in _elsewhere(config)}
     for folder, folders, files in os.walk(root):
@@ -185,7 +185,7 @@ def _loose(config: PipelineConfig, names: set[str]) -> Iterator[str]:
         )
         for name in sorted(files):
             path = (Path(here) / name).as_posix()
-            if path not in names | under_way and not is_temporary(name):
+            if path not in names and not is_temporary(name):
                 yield path
 
 
@@ -197,14 +197,6 @@ def _elsewhere(config: PipelineConfig) -> tuple[Path, ...]:
         config.catalog_openlineage_path(),
         config.running_path(),
     )
-
-
-def _planned(config: PipelineConfig) -> Iterator[str]:
-    """Files that a transition which is under way may publish any moment."""
-    for batch_id, transition_id in recovery.running(config):
-        with suppress(JobforgeError):  # a record that cannot be read is named elsewhere
-            log = lineage.known(config, batch_id).transition(transition_id)
-            yield from log.planned if log is not None else ()
 
 
 def _unknown(name: str) -> str:

@@ -11,6 +11,7 @@ class Finding(Record):
 
     kind: str
     """What sort of thing: `chain`, `clock`, `head`, `record`, `account`, `missing`, `changed`,
+    `unfinished`,
     `unknown`, `count`."""
     subject: str
     """The file that it is about, relative to the data root."""

@@ -8,9 +8,9 @@ from itertools import combinations
 from pathlib import Path
 
 from jobforge.errors import RecordError
-from jobforge.pipeline import recovery
 from jobforge.pipeline.audit.chained import Told
 from jobforge.pipeline.audit.findings import Findings
+from jobforge.pipeline.audit.going_on import GoingOn
 from jobforge.pipeline.chain import ChainEntry
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.models import BatchRecord, LayerTransitionLog, TransitionStatus
@@ -19,12 +19,14 @@ from jobforge.storage.debris import is_temporary
 from jobforge.storage.paths import relative_to_root
 
 
-def check_records(config: PipelineConfig, told: Told, findings: Findings) -> None:
+def check_records(
+    config: PipelineConfig, told: Told, going_on: GoingOn, findings: Findings
+) -> None:
     """Check that the record of each batch says what the chain says, and nothing else."""
     by_batch: dict[str, list[ChainEntry]] = defaultdict(list)
     for sealed in told.entries:
         by_batch[sealed.entry.batch_id].append(sealed.entry)
-    under_way = set(recovery.running(config))
+    under_way = going_on.transitions
     for batch_id, entries in by_batch.items():
         path = config.catalog_lineage_path() / f"{batch_id}.json"
         _check_record(config, path, entries, under_way, findings)
@@ -42,7 +44,7 @@ def _check_record(
     config: PipelineConfig,
     path: Path,
     entries: list[ChainEntry],
-    under_way: set[tuple[str, str]],
+    under_way: frozenset[tuple[str, str]],
     findings: Findings,
 ) -> None:
     name = relative_to_root(path, config.data_root)
@@ -65,7 +67,7 @@ def _check_transitions(
     record: BatchRecord,
     name: str,
     entries: list[ChainEntry],
-    under_way: set[tuple[str, str]],
+    under_way: frozenset[tuple[str, str]],
     findings: Findings,
 ) -> None:
     """Each transition of a record has to be one of the chain, as it was sealed, and in order."""

@@ -11,15 +11,18 @@ from collections.abc import Callable
 from datetime import datetime
 
 from jobforge.errors import InvalidOptionError
-from jobforge.pipeline import chain
+from jobforge.pipeline import chain, recovery
 from jobforge.pipeline.audit.accounts import check_logs
 from jobforge.pipeline.audit.chained import Told, read_chain
 from jobforge.pipeline.audit.files import check_files
 from jobforge.pipeline.audit.findings import Findings, Verification
+from jobforge.pipeline.audit.going_on import find_going_on
 from jobforge.pipeline.audit.recorded import check_records
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.root import check_root
 
+_ROUNDS = 20
+"""How often to look again while others work."""
 _SHORTEST = 16
 """Digits of a hash that are enough to name one."""
 Progress = Callable[[str, int, int | None], None]
@@ -55,12 +58,13 @@ def verify(
     """
     _check_options(since, against)
     check_root(config)
-    while True:
-        newest = chain.newest_number(config)
+    for _ in range(_ROUNDS):
+        before = chain.newest_number(config), recovery.running(config)
         found = _verified(config, since, against, progress)
-        if found.sound or chain.newest_number(config) == newest:
-            return found
-        # Somebody finished a transition meanwhile, and half of what was seen is from before it.
+        # Where somebody began or finished work meanwhile, half of it is from before that.
+        if found.sound or before == (chain.newest_number(config), recovery.running(config)):
+            break
+    return found
 
 
 def _verified(
@@ -70,12 +74,13 @@ def _verified(
     progress: Progress,
 ) -> Verification:
     findings = Findings()
+    going_on = find_going_on(config, findings)
     told = read_chain(config, findings)
     if against is not None:
         _check_against(told, against, findings)
     check_logs(config, told, findings)
-    check_records(config, told, findings)
-    seen = check_files(config, told, _first(told, since), findings, progress)
+    check_records(config, told, going_on, findings)
+    seen = check_files(config, told, going_on, _first(told, since), findings, progress)
     last = told.entries[-1] if told.entries else None
     return Verification(
         head=chain.Head(number=last.entry.number, sha256=last.sha256) if last else None,

@@ -17,13 +17,14 @@ from jobforge.openlineage.records import (
     Field,
     Input,
     Metrics,
+    Origin,
     Output,
     Written,
 )
 from jobforge.pipeline import catalog
+from jobforge.pipeline.column_lineage.record import ColumnLineage
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.models import (
-    MOVES,
     InputRef,
     LayerState,
     LayerTransitionLog,
@@ -57,16 +58,33 @@ def outputs_of(config: PipelineConfig, log: LayerTransitionLog) -> tuple[Output,
     if state is not None and not _is(state, log.target_file, log.table_version):
         state = None  # another transition published since
     version = log.table_version if table else log.target_file and Path(log.target_file).stem
-    origins = {c.name: c.source_columns for c in state.columns if c.source_columns} if state else {}
     dataset = Dataset(
         _folder(config, layer, log.domain, log.table),
         table=table,
         version=None if version is None else str(version),
         fields=_fields(state),
     )
-    # The columns that a version was made from are of the layer before; a rollback reads its own.
-    out = Output(dataset, _written(config, log), origins if log.operation in MOVES else {})
+    out = Output(dataset, _written(config, log), *_origins(log))
     return (out, *_rejects(config, log))
+
+
+def _origins(log: LayerTransitionLog) -> tuple[dict[str, tuple[Origin, ...]], tuple[Origin, ...]]:
+    """Where columns and rows come from; nothing of what is not known in full."""
+    lineage = log.column_lineage
+    if lineage is None:
+        return {}, ()
+    names = (*lineage.unchanged, *lineage.computed)
+    found = {name: _known(lineage.of(name)) for name in names}
+    return {name: origins for name, origins in found.items() if origins}, _known(lineage.rows)
+
+
+def _known(found: ColumnLineage) -> tuple[Origin, ...]:
+    if found.gap is not None:
+        return ()
+    return tuple(
+        Origin(source.column, str(source.influence), source.influence.direct)
+        for source in found.sources
+    )
 
 
 def _source(info: SourceInfo) -> Input:

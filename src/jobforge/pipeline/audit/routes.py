@@ -1,0 +1,202 @@
+"""The way of a batch through the layers, and its rows there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from jobforge.errors import TableDamagedError
+from jobforge.pipeline.audit.traced import CellChange, RecordName, RowInLayer
+from jobforge.pipeline.config import Layer
+from jobforge.pipeline.models import MOVES, BatchRecord, LayerTransitionLog
+from jobforge.pipeline.provenance import SOURCE_FILE, SOURCE_ROW, data_columns
+from jobforge.pipeline.rejects.snapshot import Snapshot
+from jobforge.quality.rules import OnFail
+
+
+def ways_down(record: BatchRecord, log: LayerTransitionLog) -> list[LayerTransitionLog]:
+    """The transitions by which the rows of a layer came, the one into it first."""
+    moves = [move for move in record.transitions if move.operation in MOVES]
+    by_file = {move.target_file: move for move in moves if move.target_file is not None}
+    found = [log]
+    while found[-1].inputs and found[-1].inputs[0].file in by_file:
+        found.append(by_file[found[-1].inputs[0].file])
+    return found
+
+
+def maker_of(
+    record: BatchRecord, layer: Layer, names: Iterable[str] = ()
+) -> LayerTransitionLog | None:
+    """The transition by which a batch came into a layer.
+
+    Args:
+        record: The batch.
+        layer: The layer.
+        names: Names of the files of the version that is looked at, where there are
+            several transitions to choose from.
+    """
+    made = [
+        log
+        for log in record.transitions
+        if log.operation in MOVES and log.target_layer is layer and log.target_file is not None
+    ]
+    known = set(names)
+    there = [log for log in made if Path(str(log.target_file)).name in known]
+    return next(reversed(there or made), None)
+
+
+Key = tuple[str, int]
+"""Source file and record number: a record within its batch."""
+
+
+def key_of(name: RecordName) -> Key:
+    """The record within its batch."""
+    return name.source_file, name.source_row
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of records in the files of their batch.
+
+    Args:
+        snapshot: The records of the data root.
+    """
+
+    snapshot: Snapshot
+
+    def file_of(self, file: str) -> Path | None:
+        """Where a file stands; None where it is gone on purpose.
+
+        Raises:
+            TableDamagedError: It is gone, and nobody removed it.
+        """
+        try:
+            return self.snapshot.path(file)
+        except TableDamagedError:
+            logs = [log for record in self.snapshot.records for log in record.transitions]
+            if any(removed.file == file for log in logs for removed in log.removed):
+                return None
+            raise
+
+    def find(
+        self, log: LayerTransitionLog, names: Sequence[RecordName]
+    ) -> dict[Key, list[dict[str, Any]]] | None:
+        """The rows of records in the file of a transition; None where the file is gone.
+
+        Raises:
+            TableDamagedError: It cannot be read, or is gone and nobody removed it.
+        """
+        path = self.file_of(str(log.target_file))
+        return rows_in(path, names) if path is not None else None
+
+
+def rows_in(path: Path, names: Sequence[RecordName]) -> dict[Key, list[dict[str, Any]]]:
+    """The rows of records in a file of their batch.
+
+    Raises:
+        TableDamagedError: It cannot be read.
+    """
+    found: dict[Key, list[dict[str, Any]]] = {key_of(name): [] for name in names}
+    try:
+        frame = pl.scan_parquet(path, glob=False)
+        if SOURCE_ROW not in frame.collect_schema():
+            return found
+        # Bounds first: they are what row groups are skipped by.
+        numbers = [name.source_row for name in names]
+        near = pl.col(SOURCE_ROW).is_between(min(numbers), max(numbers))
+        rows = frame.filter(near & pl.col(SOURCE_ROW).is_in(numbers)).collect(engine="streaming")
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise unreadable(path, error) from error
+    for row in rows.iter_rows(named=True):
+        key = row[SOURCE_FILE], row[SOURCE_ROW]
+        if key in found:
+            found[key].append(row)
+    return found
+
+
+def unreadable(path: Path, error: BaseException) -> TableDamagedError:
+    """The error for a file that cannot be read."""
+    return TableDamagedError(
+        f"{path} cannot be read ({(str(error).splitlines() or [''])[0]})",
+        hint="restore it from a backup; `jobforge verify` says what else is damaged",
+    )
+
+
+def in_layer(
+    log: LayerTransitionLog,
+    values: dict[str, Any] | None,
+    below: Mapping[str, Any] | None,
+    hidden: frozenset[str] = frozenset(),
+) -> RowInLayer:
+    """A row, with how it came there.
+
+    Args:
+        log: The transition that brought it.
+        values: Its cells.
+        below: The cells of its row in the layer before, where they are known.
+        hidden: Columns whose cells are not shown.
+    """
+    told = None if values is None else {name: values[name] for name in values}
+    changes = () if told is None or below is None else tuple(_changes(log, told, below))
+    through = [count.rule for count in log.rules if count.on_fail is not OnFail.WARN]
+    return RowInLayer(
+        layer=log.target_layer,
+        table=log.table,
+        domain=log.domain,
+        batch_id=log.batch_id,
+        file=str(log.target_file),
+        version=log.table_version,
+        values=masked(told, hidden),
+        changes=tuple(
+            change.model_copy(update={"before": masked(change.before, None), "after": MASKED})
+            if change.column in hidden
+            else change
+            for change in changes
+        ),
+        transforms=log.transforms_applied,
+        rules=tuple(through),
+        contract=log.contract,
+        transition_id=log.transition_id,
+    )
+
+
+MASKED = "[masked]"
+
+
+def masked(values: dict[str, Any] | None, hidden: frozenset[str] | None) -> Any:  # noqa: ANN401 - as it is
+    """Cells without those of personal columns; None hides all."""
+    if values is None:
+        return None
+    return {
+        name: MASKED if value is not None and (hidden is None or name in hidden) else value
+        for name, value in values.items()
+    }
+
+
+def _changes(
+    log: LayerTransitionLog, values: Mapping[str, Any], below: Mapping[str, Any]
+) -> Iterable[CellChange]:
+    lineage = log.column_lineage
+    for name in data_columns(list(values)):
+        origin = lineage.of(name) if lineage is not None else None
+        sources = origin.values if origin is not None else ()
+        if not sources and name in below:
+            sources = (name,)
+        before = {source: below[source] for source in sources if source in below}
+        if list(before.values()) == [values[name]] and _same(before, values[name]):
+            continue
+        if not before and values[name] is None:
+            continue
+        steps = origin.steps if origin is not None else ()
+        steps = tuple(step for step in steps if step != "rename") or steps
+        yield CellChange(column=name, before=before, after=values[name], steps=steps)
+
+
+def _same(before: Mapping[str, Any], after: Any) -> bool:  # noqa: ANN401 - any cell
+    """Whether one cell is another: the same value of the same type."""
+    (value,) = before.values()
+    return type(value) is type(after)
