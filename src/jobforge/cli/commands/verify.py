@@ -10,7 +10,6 @@ import typer
 import jobforge
 from jobforge.cli import output, parameters
 from jobforge.cli.exit_codes import ExitCode
-from jobforge.cli.progress import progress_bar
 from jobforge.errors import InvalidOptionError
 
 Since = Annotated[
@@ -48,6 +47,8 @@ def verify(
     if head:
         _head(out, engine)
         return
+    from jobforge.cli.progress import progress_bar
+
     with progress_bar() as progress:
         found = engine.verify(since=_since(since), against=against, progress=progress)
     if as_json:
