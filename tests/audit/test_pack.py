@@ -383,6 +383,23 @@ def test_what_does_not_fit_is_said_and_stops_nothing(
     assert "something does not fit" in words
 
 
+@pytest.mark.parametrize("kind", ["quarantine/silver", "catalog/edges/silver"])
+def test_a_damaged_file_is_a_problem_and_no_surprise(
+    engine: PipelineEngine, tmp_path: Path, kind: str
+) -> None:
+    path = min((tmp_path / "data" / kind / "sales/orders").iterdir())
+    whole = path.read_bytes()
+    for damaged in (
+        b"",
+        whole[:-9],
+        whole[:4] + bytes(len(whole) // 2) + whole[4 + len(whole) // 2 :],
+    ):
+        path.write_bytes(damaged)
+        made = engine.pack("orders", tmp_path / "o.zip", replace=True)
+        assert made.manifest.problems
+        assert not made.manifest.sound
+
+
 def test_what_was_erased_is_in_no_pack_and_the_erasure_is(
     engine: PipelineEngine, tmp_path: Path
 ) -> None:

@@ -58,7 +58,7 @@ def origin_of(
     counted = nameless.group_by(BATCH_ID).len().sort(BATCH_ID).collect(engine="streaming")
     parts = [named.select(_RECORD)] if identified else []
     unknown: dict[str, int] = {}
-    makers = {log.batch_id: log for file in files for log in _makers(snapshot, file)}
+    makers = {log.batch_id: log for log in _makers(snapshot, files)}
     for batch, number in counted.iter_rows():
         groups = _groups(snapshot, makers.get(batch), nameless, batch)
         if groups is None:
@@ -75,15 +75,15 @@ def origin_of(
     )
 
 
-def _makers(snapshot: Snapshot, file: str) -> Iterator[LayerTransitionLog]:
-    """The transitions of batches that the rows of a file came by.
+def _makers(snapshot: Snapshot, files: Sequence[str]) -> Iterator[LayerTransitionLog]:
+    """The transitions of batches that the rows of files came by.
 
     A file that an erasure wrote anew, or that others were compacted into, is followed back.
     """
     logs = [log for record in snapshot.records for log in record.transitions]
     made = {log.target_file: log for log in logs if log.target_file is not None}
     before = {new.file: new.instead_of for log in logs for new in log.added if new.instead_of}
-    waiting, seen = [file], set[str]()
+    waiting, seen = list(files), set[str]()
     while waiting:
         name = waiting.pop()
         if name in seen:

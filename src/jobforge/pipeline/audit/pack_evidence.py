@@ -212,7 +212,9 @@ def _tried(problems: list[str], what: str, look: Callable[[], Found]) -> Found |
         return look()
     except (StorageError, AccountError) as error:
         problems.append(f"{what}: {error.message}")
-        return None
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        problems.append(f"{what}: it cannot be read ({(str(error).splitlines() or [''])[0]})")
+    return None
 
 
 def _originals(config: PipelineConfig, scope: Scope, problems: list[str]) -> dict[str, bytes]:
@@ -249,22 +251,16 @@ def _left_out(snapshot: Snapshot, log: LayerTransitionLog) -> pl.DataFrame:
     """Records by the step that left them out, and how."""
     keys = [EDGE_STEP, EDGE_OUTCOME]
     rows = _scan(snapshot, str(log.edges_file))
-    return _collected(rows.group_by(keys).len().sort(keys))
+    return rows.group_by(keys).len().sort(keys).collect(engine="streaming")
 
 
 def _grouped(snapshot: Snapshot, log: LayerTransitionLog) -> pl.DataFrame:
     """How many records went into the rows of an aggregate."""
     step = pl.lit("grain: " + ", ".join(log.grain)).alias(EDGE_STEP)
     rows = _scan(snapshot, str(log.groups_file))
-    return _collected(rows.select(step, pl.lit(_AGGREGATED).alias(EDGE_OUTCOME), pl.len()))
+    found = rows.select(step, pl.lit(_AGGREGATED).alias(EDGE_OUTCOME), pl.len())
+    return found.collect(engine="streaming")
 
 
 def _scan(snapshot: Snapshot, file: str) -> pl.LazyFrame:
     return pl.scan_parquet(snapshot.path(file), glob=False)
-
-
-def _collected(rows: pl.LazyFrame) -> pl.DataFrame:
-    try:
-        return rows.collect(engine="streaming")
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        raise StorageError(f"it cannot be read ({(str(error).splitlines() or [''])[0]})") from error

@@ -45,14 +45,14 @@ def evidence_files(
         ((e.batch_id, e.layer, e.step, e.outcome, e.records) for e in evidence.edges),
     )
     files["files.csv"] = _table(_FILES, _data_files(config, evidence))
-    for sealed in evidence.entries:
-        number = sealed.entry.number
+    own = {sealed.entry.number for sealed in evidence.entries}
+    for number in own:
         name = chain.chain_entry_path(config, number).name
         files[f"chain/{name}"] = chain.read_bytes(config, number)
     files["chain/hashes.csv"] = _table(
         ("number", "sha256", "previous", "in_pack"),
         (
-            (s.entry.number, s.sha256, s.entry.previous, "yes" if s in evidence.entries else "no")
+            (s.entry.number, s.sha256, s.entry.previous, "yes" if s.entry.number in own else "no")
             for s in evidence.chain
         ),
     )
