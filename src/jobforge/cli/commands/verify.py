@@ -43,6 +43,8 @@ def verify(
     Example: jobforge verify --against 3f1a9c0b7d2e4455
     """
     out = output.choose(as_json=as_json)
+    from jobforge.cli.progress import progress_bar
+
     engine = jobforge.PipelineEngine(output.config(data_root))
     if head:
         _head(out, engine)
