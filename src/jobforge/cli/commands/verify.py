@@ -49,8 +49,6 @@ def verify(
     if head:
         _head(out, engine)
         return
-    from jobforge.cli.progress import progress_bar
-
     with progress_bar() as progress:
         found = engine.verify(since=_since(since), against=against, progress=progress)
     if as_json:
