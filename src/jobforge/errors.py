@@ -11,7 +11,8 @@
     │   ├── TableNotFoundError         (LookupError)     JF107
     │   ├── VersionNotFoundError       (LookupError)     JF108
     │   ├── RecordNotFoundError        (LookupError)     JF109
-    │   └── InvalidRuleError           (ValueError)      JF110
+    │   ├── InvalidRuleError           (ValueError)      JF110
+    │   └── InvalidQueryError          (ValueError)      JF111
     ├── SourceError                    the source file cannot become a staged table
     │   ├── SourceNotFoundError        (FileNotFoundError) JF201
     │   ├── SourceUnreadableError      (OSError)         JF202
@@ -162,6 +163,12 @@ class InvalidRuleError(UsageError, ValueError):
     """A rule, filter or key that cannot judge rows."""
 
     code = "JF110"
+
+
+class InvalidQueryError(UsageError, ValueError):
+    """A statement of SQL that cannot be answered, or whose answer could not be cited."""
+
+    code = "JF111"
 
 
 class SourceError(JobforgeError):

@@ -42,6 +42,8 @@ COMMANDS = [
     "trace",
     "impact",
     "verify",
+    "cite",
+    "pack",
     "demo",
 ]
 
@@ -550,3 +552,63 @@ def test_low_memory_is_said_to_the_allocator_before_polars_is_loaded(tmp_path: P
     options = done.stderr.strip().split(",")
     assert options[-2:] == ["dirty_decay_ms:0", "muzzy_decay_ms:0"]
     assert len(options) > 2
+
+
+def run_people(folder: Path) -> None:
+    command = ["--quiet", "run", "people.csv", "-t", "t", "--schema", "people.json"]
+    assert jobforge(folder, *command).returncode == 0
+
+
+def test_a_row_is_traced_and_a_line_followed(people: Path) -> None:
+    ran = jobforge(people, "--quiet", "run", "people.csv", "-t", "t", "--schema", "people.json")
+    assert ran.returncode == 0, ran.stderr
+    done = jobforge(people, "--quiet", "trace", "t", "--where", "Code = '007'")
+    assert done.returncode == 0, done.stderr
+    assert "Pay: Pay='10' -> 10, by cast" in done.stdout
+    assert "source people.csv, record 1, line 2, byte 9" in done.stdout
+    assert "| 007,10" in done.stdout
+    told = as_json(jobforge(people, "trace", "t", "--key", "Code=007", "--json"))
+    assert told["rows"][0]["traces"][0]["source"]["raw"] == "007,10"
+    done = jobforge(people, "--quiet", "impact", "people.csv:3")
+    assert "bronze: quarantined by cast:Pay (is no Int64), open" in done.stdout
+    told = as_json(jobforge(people, "impact", "people.csv", "--record", "3", "--json"))
+    assert [fate["fate"] for fate in told["records"][0]["layers"]] == ["row"] * 4
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["trace", "t", "--where", "Code = '9'"], 2, "has no row with Code = '9'"),
+        (["trace", "t", "--where", "Kode = '9'"], 2, "did you mean 'Code'?"),
+        (["trace", "t", "--where", "select"], 2, "is no SQL condition"),
+        (["trace", "t", "--key", "Code"], 2, "use NAME=VALUE"),
+        (["trace", "t"], 2, "say which rows"),
+        (["trace", "t", "--row", "1", "--limit", "some"], 2, "--limit is 'some'"),
+        (["impact", "people.csv"], 2, "say which record"),
+        (["impact", "people.csv:99"], 2, "has no record on line 99"),
+        (["impact", "other.csv:1"], 2, "no batch read a file other.csv"),
+        (["verify", "--since", "yesterday"], 2, "--since is 'yesterday'"),
+        (["verify", "--against", "0123456789abcdef"], 1, ""),
+    ],
+)
+def test_wrong_questions_of_an_auditor(
+    people: Path, words: list[str], code: int, said: str
+) -> None:
+    run_people(people)
+    done = jobforge(people, "--quiet", *words)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False)
+    assert said in done.stderr
+
+
+def test_a_changed_byte_and_the_head(people: Path) -> None:
+    run_people(people)
+    head = jobforge(people, "verify", "--head").stdout.split()
+    sound = jobforge(people, "verify", "--against", head[1], "--since", "1")
+    assert (sound.returncode, head[0]) == (0, "4")
+    assert "everything is as it was published" in sound.stdout
+    assert as_json(jobforge(people, "verify", "--json"))["sound"] is True
+    path = next((people / "data/gold").rglob("*.parquet"))
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    done = jobforge(people, "verify")
+    assert done.returncode == 1
+    assert f"changed: {path.relative_to(people / 'data')}" in done.stdout

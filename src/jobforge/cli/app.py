@@ -34,6 +34,8 @@ _COMMANDS = (
     "trace",
     "impact",
     "verify",
+    "cite",
+    "pack",
 )
 
 

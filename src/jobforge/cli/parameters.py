@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jobforge.cli.output import Output
+from jobforge.errors import InvalidOptionError
 
 if TYPE_CHECKING:
     from jobforge.contracts.contract import Contract
@@ -75,3 +77,19 @@ Batch = Annotated[str, typer.Argument(help="_batch_id of the rows.")]
 Versioned = Annotated[str, typer.Option("--layer", "-l", help="bronze, silver or gold.")]
 
 DEFAULT_ROOT = "data"
+
+
+def moment(text: str) -> datetime:
+    """The time that --as-of names.
+
+    Raises:
+        InvalidOptionError: It is none, or has no time zone.
+    """
+    hint = "use ISO 8601 with a zone: 2026-01-31T12:00:00Z"
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidOptionError(f"--as-of is {text!r}", hint=hint) from error
+    if moment.tzinfo is None:
+        raise InvalidOptionError(f"--as-of is {text!r}, which has no time zone", hint=hint)
+    return moment

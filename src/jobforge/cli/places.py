@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jobforge.pipeline.audit.traced import SourcePlace
@@ -14,6 +14,18 @@ _STATES = {
     "changed": "the file has other bytes by now",
     "missing": "the file is not there any more",
 }
+
+
+def cells(values: Mapping[str, Any]) -> str:
+    """Columns and values in one line."""
+    return ", ".join(f"{name}={cell(value)}" for name, value in values.items())
+
+
+def cell(value: object) -> str:
+    """A value as a person reads it: text in quotes, null by its name."""
+    if value is None:
+        return "null"
+    return repr(value) if isinstance(value, (str, bytes)) else str(value)
 
 
 def told_of(place: SourcePlace) -> Iterator[str]:
@@ -34,7 +46,6 @@ def told_of(place: SourcePlace) -> Iterator[str]:
     if place.raw is not None:
         yield from (f"  | {line}" for line in place.raw.splitlines() or [""])
     elif place.rebuilt is not None:
-        cells = ", ".join(f"{name}={value!r}" for name, value in place.rebuilt.items())
-        yield f"  as staged has it: {cells}"
+        yield f"  as staged has it: {cells(place.rebuilt)}"
     if place.why:
         yield f"  {place.why}"

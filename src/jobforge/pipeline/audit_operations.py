@@ -14,7 +14,11 @@ from jobforge.pipeline.transition import Clock
 from jobforge.readers.base import Progress, no_progress
 
 if TYPE_CHECKING:
+    from jobforge.pipeline.audit.citation import Citation
+    from jobforge.pipeline.audit.cite_check import CitationCheck
     from jobforge.pipeline.audit.findings import Verification
+    from jobforge.pipeline.audit.pack import Pack
+    from jobforge.pipeline.audit.pack_evidence import ReplayResult
     from jobforge.pipeline.audit.replay_code import Transforms
     from jobforge.pipeline.audit.replay_result import Replay
     from jobforge.pipeline.audit.traced import Impact, Trace
@@ -196,3 +200,98 @@ class AuditOperations:
             RecordError: It cannot be read.
         """
         return chain.head(self.config)
+
+    def cite(
+        self, sql: str, *, version: int | None = None, as_of: datetime | None = None
+    ) -> Citation:
+        """A figure of a table, and what it rests on: `.line()` is to be put under it.
+
+        Args:
+            sql: `SELECT expression FROM table [WHERE condition]`, in the dialect of Polars
+                SQL: `revenue` or `gold.revenue`, `silver.orders`, `gold."sales/revenue"`.
+            version: Number of the version; the newest unless given.
+            as_of: The version that was the newest at this time; with a time zone.
+
+        Returns:
+            The figure, the rows and source records behind it, the hash of those rows,
+            the files of the version and the last entry of the chain.
+
+        Raises:
+            InvalidQueryError: The statement is of another form, fails, or its result
+                is no single row.
+            UnknownColumnError: It names a column that the table does not have.
+            TableNotFoundError: There is no such table, or it never reached the layer.
+            VersionNotFoundError: There is no such version, or none that old.
+            VersionRemovedError: Its files were removed by `clean` or `erase`.
+            TableDamagedError: A file is not what was published.
+        """
+        from jobforge.pipeline.audit.cite import cite
+
+        return cite(self.config, sql, version=version, as_of=as_of, clock=self._clock)
+
+    def check_citation(
+        self, citation: Citation | Path | str, sql: str | None = None
+    ) -> CitationCheck:
+        """Whether a citation still holds: it is computed again, at the version that it names.
+
+        Args:
+            citation: What `cite` gave, the path of a file with it as JSON, or, together
+                with its statement, its line.
+            sql: The statement of a line, which does not hold all of it.
+
+        Raises:
+            RecordError: The file is no citation.
+            InvalidOptionError: The text is no line of a citation.
+            JobforgeError: As for `cite`.
+        """
+        from jobforge.pipeline.audit import cite_check
+        from jobforge.pipeline.audit.citation import Citation
+
+        if sql is not None:
+            return cite_check.check_line(self.config, sql, str(citation), clock=self._clock)
+        known = citation if isinstance(citation, Citation) else cite_check.read_citation(citation)
+        return cite_check.check_citation(self.config, known, clock=self._clock)
+
+    def pack(
+        self,
+        what: str,
+        into: Path | str,
+        *,
+        replace: bool = False,
+        personal: bool = False,
+        replays: Sequence[ReplayResult] = (),
+        progress: Progress = no_progress,
+    ) -> Pack:
+        """Write all that an auditor needs of a table or batch into one zip file.
+
+        It reads without jobforge: records, contracts, accounts, rejects, hashes, the
+        result of `verify`, and a page that sums it up.
+
+        Args:
+            what: `table` or `domain/table`, or a batch id.
+            into: Where the zip file is to be, outside of the data root.
+            replace: Whether it may take the place of a file that is there.
+            personal: Whether to put values of personal columns in; else they are masked.
+            replays: What replays of its batches said; the verdict on others is `not run`.
+            progress: Told how many bytes were verified, of how many.
+
+        Returns:
+            What was written. The same state gives the same bytes, but for the time.
+
+        Raises:
+            InvalidOptionError: `into` is no name of a zip file, or something is there.
+            TableNotFoundError: There is no such table or batch.
+            StorageError: A record cannot be read, or the file cannot be written.
+        """
+        from jobforge.pipeline.audit.pack import pack
+
+        return pack(
+            self.config,
+            what,
+            into,
+            replace=replace,
+            personal=personal,
+            replays=replays,
+            progress=progress,
+            clock=self._clock,
+        )

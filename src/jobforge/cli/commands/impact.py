@@ -9,7 +9,7 @@ import typer
 
 import jobforge
 from jobforge.cli import output, parameters
-from jobforge.cli.places import told_of
+from jobforge.cli.places import cells, told_of
 
 if TYPE_CHECKING:
     from jobforge.pipeline.audit.traced import LayerFate, RecordImpact
@@ -87,7 +87,7 @@ def _show(out: output.Output, found: RecordImpact) -> None:
     for fate in found.layers:
         out.line(f"  {fate.layer}: {_told(fate)}")
         for key in fate.keys:
-            out.line("    " + ", ".join(f"{name}={value!r}" for name, value in key.items()))
+            out.line(f"    {cells(key)}")
     for other in found.cured_by:
         out.line(f"  brought in, corrected, by batch {other}")
 

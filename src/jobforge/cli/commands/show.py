@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 import typer
 
 import jobforge
 from jobforge.cli import output, parameters
-from jobforge.errors import InvalidOptionError
 
 LayerOption = Annotated[
     str | None,
@@ -60,7 +58,7 @@ def show(
         _profile(out, table, layer, version, data_root, personal=show_personal)
         return
     chosen = parse_layer(layer) if layer is not None else None
-    moment = _moment(as_of) if as_of is not None else None
+    moment = parameters.moment(as_of) if as_of is not None else None
     seen = reads.look(output.config(data_root), table, chosen, version, moment)
     head = reads.first_rows(seen.frame, rows)
     if as_json:
@@ -109,14 +107,3 @@ def _profile(
     ]
     columns = ("column", "type", "nulls", "distinct", "least", "25%", "50%", "75%", "greatest")
     out.table(f"{found[0].rows if found else 0:,} rows", columns, rows)
-
-
-def _moment(text: str) -> datetime:
-    hint = "use ISO 8601 with a zone: 2026-01-31T12:00:00Z"
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InvalidOptionError(f"--as-of is {text!r}", hint=hint) from error
-    if moment.tzinfo is None:
-        raise InvalidOptionError(f"--as-of is {text!r}, which has no time zone", hint=hint)
-    return moment

@@ -8,7 +8,7 @@ import typer
 
 import jobforge
 from jobforge.cli import output, parameters
-from jobforge.cli.places import told_of
+from jobforge.cli.places import cell, cells, told_of
 from jobforge.errors import InvalidOptionError
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _show(out: output.Output, found: RowTrace) -> None:
         out.line(f"  can be followed to its batch alone: {found.why}; it was read from {files}")
         return
     if found.reach == "group":
-        key = ", ".join(f"{name} = {value!r}" for name, value in found.key.items())
+        key = cells(found.key)
         files = ", ".join(found.files)
         out.line(f"  made of the {found.records:,} records with {key}, in {files}")
     for one in found.traces:
@@ -138,7 +138,7 @@ def _show_layer(out: output.Output, row: RowInLayer, margin: str) -> None:
     for change in row.changes:
         before = _cells(change.before) or "nothing"
         by = " or ".join(change.steps) or "an unknown step"
-        out.line(f"{margin}  {change.column}: {before} -> {change.after!r}, by {by}")
+        out.line(f"{margin}  {change.column}: {before} -> {cell(change.after)}, by {by}")
     codes = {step.name: (step.code_sha256 or "unknown")[:12] for step in row.transforms}
     if codes:
         steps = ", ".join(f"{name} ({code})" for name, code in codes.items())
@@ -152,4 +152,4 @@ def _show_layer(out: output.Output, row: RowInLayer, margin: str) -> None:
 
 def _cells(values: dict[str, Any]) -> str:
     ours = ("_source_row", "_source_file", "_ingested_at", "_batch_id", "_layer")
-    return ", ".join(f"{name}={value!r}" for name, value in values.items() if name not in ours)
+    return cells({name: value for name, value in values.items() if name not in ours})

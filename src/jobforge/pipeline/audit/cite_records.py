@@ -1,0 +1,152 @@
+"""Which source records some rows of a version were made of, as far as that is known.
+
+Rows with `_source_row` name their record. Rows of an aggregate with a declared
+grain have their records in the file of groups, by the columns of the grain. Of
+all others the batch is known, and nothing is made up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from jobforge.errors import TableDamagedError
+from jobforge.pipeline import lineage
+from jobforge.pipeline.audit.citation import CitedSource
+from jobforge.pipeline.config import PipelineConfig
+from jobforge.pipeline.models import LayerTransitionLog, Operation
+from jobforge.pipeline.provenance import BATCH_ID, SOURCE_FILE, SOURCE_ROW
+from jobforge.pipeline.rejects.snapshot import Snapshot
+from jobforge.quality.columns import columns
+
+_RECORD = (BATCH_ID, SOURCE_FILE, SOURCE_ROW)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What some rows were made of."""
+
+    records: int | None
+    rows_without_records: int
+    sources: tuple[CitedSource, ...]
+
+
+def origin_of(
+    config: PipelineConfig, domain: str, table: str, files: Sequence[str], rows: pl.LazyFrame
+) -> Origin:
+    """The source records of rows.
+
+    Args:
+        config: Where the data root is.
+        domain: Business domain of the table.
+        table: Its name.
+        files: The files of the version, relative to the data root.
+        rows: Rows of them.
+
+    Raises:
+        TableDamagedError: A file of groups is gone or cannot be read.
+        RecordError: A record cannot be read.
+    """
+    records = lineage.all_records(config)
+    own = tuple(r for r in records if (r.domain, r.table) == (domain, table))
+    snapshot = Snapshot(config, own)
+    identified = SOURCE_ROW in rows.collect_schema()
+    named = rows.filter(pl.col(SOURCE_ROW).is_not_null()) if identified else rows.clear()
+    nameless = rows.filter(pl.col(SOURCE_ROW).is_null()) if identified else rows
+    counted = nameless.group_by(BATCH_ID).len().sort(BATCH_ID).collect(engine="streaming")
+    parts = [named.select(_RECORD)] if identified else []
+    unknown: dict[str, int] = {}
+    makers = {log.batch_id: log for log in _makers(snapshot, files)}
+    for batch, number in counted.iter_rows():
+        groups = _groups(snapshot, makers.get(batch), nameless, batch)
+        if groups is None:
+            unknown[batch] = number
+        else:
+            parts.append(groups)
+    known = _counted(parts)
+    sources = [*_known_sources(snapshot, known), *_possible_sources(snapshot, unknown)]
+    total = sum(known.values())
+    return Origin(
+        records=total if total or not unknown else None,
+        rows_without_records=sum(unknown.values()),
+        sources=tuple(sources),
+    )
+
+
+def _makers(snapshot: Snapshot, files: Sequence[str]) -> Iterator[LayerTransitionLog]:
+    """The transitions of batches that the rows of files came by.
+
+    A file that an erasure wrote anew, or that others were compacted into, is followed back.
+    """
+    logs = [log for record in snapshot.records for log in record.transitions]
+    made = {log.target_file: log for log in logs if log.target_file is not None}
+    before = {new.file: new.instead_of for log in logs for new in log.added if new.instead_of}
+    waiting, seen = list(files), set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        log = made.get(name)
+        if log is None:
+            waiting += [before[name]] if name in before else []
+        elif log.operation is Operation.COMPACT:
+            waiting += [entry.file for entry in log.inputs]
+        else:
+            yield log
+
+
+def _groups(
+    snapshot: Snapshot, log: LayerTransitionLog | None, rows: pl.LazyFrame, batch: str
+) -> pl.LazyFrame | None:
+    """The records of the groups of a batch that have a row here; None where they are not known."""
+    if log is None or log.groups_file is None or not log.grain:
+        return None
+    path = snapshot.path(log.groups_file)
+    grain = columns(log.grain)
+    keys = rows.filter(pl.col(BATCH_ID) == batch).select(grain).unique()
+    try:
+        groups = pl.scan_parquet(path, glob=False)
+        groups.collect_schema()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise TableDamagedError(
+            f"{path} cannot be read ({(str(error).splitlines() or [''])[0]})",
+            hint="restore it from a backup; `jobforge verify` says what else was changed",
+        ) from error
+    found = groups.join(keys, on=list(log.grain), how="semi", nulls_equal=True)
+    return found.select(_RECORD)
+
+
+def _counted(parts: Sequence[pl.LazyFrame]) -> dict[tuple[str, str], int]:
+    """Different records by batch and source file."""
+    if not parts:
+        return {}
+    keys = [BATCH_ID, SOURCE_FILE]
+    counted = pl.concat(parts).unique().group_by(keys).len().sort(keys)
+    found = counted.collect(engine="streaming")
+    return {(batch, file): number for batch, file, number in found.iter_rows()}
+
+
+def _known_sources(snapshot: Snapshot, known: dict[tuple[str, str], int]) -> Iterator[CitedSource]:
+    hashes = _hashes(snapshot)
+    for (batch, name), number in known.items():
+        digest = hashes.get(batch, {}).get(name)
+        yield CitedSource(name=name, sha256=digest, batch_id=batch, records=number)
+
+
+def _possible_sources(snapshot: Snapshot, unknown: dict[str, int]) -> Iterator[CitedSource]:
+    """Every source file of batches whose rows name no record: any of them may have gone in."""
+    hashes = _hashes(snapshot)
+    for batch in unknown:
+        for name, digest in sorted(hashes.get(batch, {}).items()):
+            yield CitedSource(name=name, sha256=digest, batch_id=batch, records=None)
+
+
+def _hashes(snapshot: Snapshot) -> dict[str, dict[str, str]]:
+    """The SHA-256 of each source file, by batch and name."""
+    return {
+        record.batch_id: {source.name: source.sha256 for source in record.sources}
+        for record in snapshot.records
+    }

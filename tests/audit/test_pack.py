@@ -1,0 +1,491 @@
+"""A pack reads without jobforge, says what the data root says, and no personal value."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+
+from jobforge import Column, Contract, PipelineConfig, PipelineEngine, SourceRecord, expect, keep
+from jobforge.errors import DataRootError, InvalidOptionError, RecordError, TableNotFoundError
+from jobforge.pipeline.records import Record
+from jobforge.readers.csv import CsvOptions
+from support import debris, files_below, write_csv
+
+SECRETS = ["Annabel Royce", "Roberto Quill", "Deirdre Fonck", "Evelyn Zwart"]
+CONTRACT = Contract(
+    {
+        "id": Column("Int64", nullable=False),
+        "name": Column("String", nullable=False, pii="name", pattern="^[A-Z][a-z]+ [A-Z]"),
+        "qty": Column("Int64", ge=0),
+    },
+    owner="sales-data",
+    max_rejects=None,
+)
+ROWS = [
+    ["id", "name", "qty", "region"],
+    ["1", SECRETS[0], "5", "north"],
+    ["2", SECRETS[1], "five", "north"],
+    ["3", "", "7", "south"],
+    ["4", SECRETS[2], "-1", "south"],
+    ["5", SECRETS[3].lower(), "3", ""],
+    ["6", SECRETS[3], "200", "<b>&north"],
+    ["7", SECRETS[0], "8", "north"],
+]
+
+
+def by_region(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.group_by("region").agg(pl.col("qty").sum())
+
+
+class Clock:
+    """A second later each time."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 27, 8, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
+
+
+def fill(folder: Path) -> PipelineEngine:
+    """Two batches with rejects, filtered records and groups, a waiver, and a table beside."""
+    engine = PipelineEngine(PipelineConfig(folder / "data"), clock=Clock())
+    source = write_csv(folder / "orders.csv", ROWS)
+    steps: list[Any] = [
+        expect("short <b>", pl.col("name").str.len_chars() < 13),
+        keep("small & few", pl.col("qty") < 100),
+    ]
+    for load in ("replace", "append"):
+        batch = engine.run_full_pipeline(
+            source, "orders", "sales", CONTRACT, steps, [by_region], load=load, grain=["region"]
+        )["batch_id"]
+    engine.waive_rejects(batch, by="a clerk", why="known <i>", layer="silver")
+    engine.run_full_pipeline(source, "other", "sales")
+    return engine
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    fill(folder)
+    return folder
+
+
+@pytest.fixture
+def engine(whole: Path, tmp_path: Path) -> PipelineEngine:
+    shutil.copytree(whole / "data", tmp_path / "data")
+    return PipelineEngine(
+        PipelineConfig(tmp_path / "data"), clock=lambda: datetime(2026, 12, 1, tzinfo=UTC)
+    )
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def table(data: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(data.decode())))
+
+
+def test_a_pack_is_verified_by_sha256sum_alone(engine: PipelineEngine, tmp_path: Path) -> None:
+    before = {n: (tmp_path / "data" / n).read_bytes() for n in files_below(tmp_path / "data")}
+    made = engine.pack("sales/orders", tmp_path / "out" / "orders.zip")
+    assert hashlib.sha256(made.path.read_bytes()).hexdigest() == made.sha256
+    folder = tmp_path / "unpacked"
+    with zipfile.ZipFile(made.path) as archive:
+        archive.extractall(folder)
+    command = ["sha256sum", "--strict", "-c", "SHA256SUMS"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == len(files_below(folder)) - 1
+    assert tuple(files_below(folder)) == made.files
+    (folder / "accounts.csv").write_text("forged")
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "accounts.csv: FAILED" in done.stdout
+    after = {n: (tmp_path / "data" / n).read_bytes() for n in files_below(tmp_path / "data")}
+    assert after == before
+    assert debris(tmp_path) == []
+
+
+def test_the_records_and_the_chain_are_those_of_the_data_root(
+    engine: PipelineEngine, tmp_path: Path
+) -> None:
+    files = contents(engine.pack("orders", tmp_path / "o.zip").path)
+    root = tmp_path / "data"
+    batches = [line["batch_id"] for line in table(files["batches.csv"])]
+    assert len(batches) == 2
+    for batch in batches:
+        own = (root / f"catalog/lineage/{batch}.json").read_bytes()
+        assert files[f"batches/{batch}.json"] == own
+    assert files["table.json"] == (root / "catalog/tables/sales/orders.json").read_bytes()
+    before = ""
+    hashes = table(files["chain/hashes.csv"])
+    for line in hashes:
+        assert line["previous"] == before
+        before = line["sha256"]
+        name = f"{int(line['number']):08}.json"
+        entry = (root / "catalog/chain" / name).read_bytes()
+        assert (f"chain/{name}" in files) == (line["in_pack"] == "yes")
+        assert (json.loads(entry)["batch_id"] in batches) == (line["in_pack"] == "yes")
+        if line["in_pack"] == "yes":
+            assert files[f"chain/{name}"] == entry
+            assert hashlib.sha256(files[f"chain/{name}"]).hexdigest() == before
+    manifest = json.loads(files["manifest.json"])
+    assert manifest["head"] == {"number": len(hashes), "sha256": before}
+    assert (manifest["sound"], manifest["personal"], manifest["problems"]) == (True, False, [])
+    assert json.loads(files["verify.json"])["findings"] == []
+    for line in table(files["files.csv"]):
+        assert hashlib.sha256((root / line["file"]).read_bytes()).hexdigest() == line["sha256"]
+        assert line["state"] == "there"
+
+
+def test_accounts_edges_and_contracts_say_what_happened(
+    engine: PipelineEngine, tmp_path: Path
+) -> None:
+    files = contents(engine.pack("orders", tmp_path / "o.zip").path)
+    (one, two) = (line["batch_id"] for line in table(files["batches.csv"]))
+    assert json.loads(files[f"accounts/{one}.json"]) == engine.account(one).model_dump(mode="json")
+    for batch in (one, two):
+        lines = [line for line in table(files["accounts.csv"]) if line["batch_id"] == batch]
+        for layer in ("bronze", "silver"):
+            own = [line for line in lines if line["layer"] == layer]
+            left = sum(int(line["rows"]) for line in own if line["rows"])
+            assert int(own[0]["rows_in"]) == int(own[0]["rows_out"]) + left
+    edges = {(e["layer"], e["step"], e["outcome"]): e["records"] for e in table(files["edges.csv"])}
+    (silver,) = (layer.rows_out for layer in engine.account(two).layers if layer.layer == "silver")
+    assert edges == {
+        ("silver", "small & few", "filtered"): "1",
+        ("gold", "grain: region", "aggregated"): str(silver),
+    }
+    assert json.loads(files["contracts/v1.json"]) == json.loads(json.dumps(CONTRACT.as_dict()))
+    standard = yaml.safe_load(files["contracts/v1.odcs.yaml"])
+    assert standard["kind"] == "DataContract"
+    versions = json.loads(files["contracts/schema-versions.json"])["versions"]
+    assert len(versions) == 1
+
+
+def test_the_rejects_are_those_of_the_quarantine(engine: PipelineEngine, tmp_path: Path) -> None:
+    files = contents(engine.pack("orders", tmp_path / "o.zip", personal=True).path)
+    counted = 0
+    for line in table(files["batches.csv"]):
+        batch = line["batch_id"]
+        wanted = []
+        for layer in ("bronze", "silver"):
+            path = tmp_path / f"data/quarantine/{layer}/sales/orders/{batch}.parquet"
+            for row in pl.read_parquet(path).iter_rows(named=True):
+                wanted += [
+                    (layer, row["_step"], str(row["_source_row"]), reason["rule"],
+                     reason["column"] or "", reason["value"] or "", reason["reason"] or "")
+                    for reason in row["_reasons"]
+                ]  # fmt: skip
+        names = ("layer", "step", "record", "rule", "column", "value", "reason")
+        lines = table(files[f"rejects/{batch}.csv"])
+        assert [tuple(cells[name] for name in names) for cells in lines] == wanted
+        counted += len(wanted)
+    states = {(c["layer"], c["state"]) for c in table(files["rejects.csv"])}
+    assert states == {("bronze", "open"), ("silver", "open"), ("silver", "waived")}
+    assert sum(int(c["reasons"]) for c in table(files["rejects.csv"])) == counted
+
+
+def test_no_personal_value_is_in_any_byte(engine: PipelineEngine, tmp_path: Path) -> None:
+    made = engine.pack("orders", tmp_path / "o.zip")
+    values = [*SECRETS, *(secret.lower() for secret in SECRETS)]
+    for data in (*contents(made.path).values(), made.path.read_bytes()):
+        for value in values:
+            for part in (value, *value.split()):
+                assert part.encode() not in data
+    rejects = contents(made.path)[f"rejects/{made.manifest.batches[0]}.csv"].decode()
+    assert "[masked]" in rejects
+    asked = contents(engine.pack("orders", tmp_path / "p.zip", personal=True).path)
+    assert SECRETS[0].encode() in asked[f"rejects/{made.manifest.batches[0]}.csv"]
+    assert b"HAS values" in asked["README.txt"]
+    assert json.loads(asked["manifest.json"])["personal"] is True
+
+
+def test_what_any_contract_calls_personal_is_masked_in_every_batch(tmp_path: Path) -> None:
+    engine = PipelineEngine(PipelineConfig(tmp_path / "data"))
+    rows = [["name", "qty"], ["Annabel", "1"], ["Roberto", "x"], ["Deirdre", "2"]]
+    source = write_csv(tmp_path / "t.csv", rows)
+    (tmp_path / "bad.csv").write_text("name,qty\nAnnabel,1,Evelyn\nRoberto,2\n")
+    before = Contract({"name": Column("String", pattern="^[A-C]"), "qty": Column("Int64")})
+    after = Contract({"name": Column("String", pii="name"), "qty": Column("Int64")})
+    engine.run_full_pipeline(source, "t", bronze_schema=before)
+    engine.run_full_pipeline(
+        tmp_path / "bad.csv", "t", bronze_schema=before, read=CsvOptions(bad_rows="quarantine")
+    )
+    shown = contents(engine.pack("t", tmp_path / "before.zip").path)
+    engine.run_full_pipeline(source, "t", bronze_schema=after)
+    hidden = contents(engine.pack("t", tmp_path / "after.zip").path)
+    rejects = [name for name in shown if name.startswith("rejects/")]
+    assert len(rejects) == 2
+    told = b"".join(shown[name] for name in rejects)
+    assert b"Roberto" in told
+    for data in hidden.values():
+        for name in (b"Annabel", b"Roberto", b"Deirdre", b"Evelyn"):
+            assert name not in data
+    assert any(b",x," in hidden[name] for name in rejects)  # what is not personal is still told
+
+
+class Page(HTMLParser):
+    """Elements that are left open, references, and the text."""
+
+    VOID = ("meta", "link", "img", "br", "hr", "input")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.words = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            assert name not in ("src", "srcset", "style", "onclick", "onload", "action")
+            if name == "href":
+                self.links.append(str(value))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.words += data
+
+
+def test_the_page_is_whole_and_refers_to_nothing_outside(
+    engine: PipelineEngine, tmp_path: Path
+) -> None:
+    files = contents(engine.pack("orders", tmp_path / "o.zip").path)
+    text = files["summary.html"].decode()
+    page = Page(text)
+    assert page.open == []
+    assert {"html", "head", "title", "main", "header", "h1", "h2", "table", "caption"} <= {
+        *page.tags
+    }
+    assert {"script", "img", "link", "iframe", "b", "i"}.isdisjoint(page.tags)
+    assert page.links
+    assert set(page.links) <= set(files)
+    assert "//" not in text.replace("<!DOCTYPE html>", "")
+    assert "url(" not in text
+    assert "@import" not in text
+    assert '<html lang="en">' in text
+    for words in ("short <b>", "small & few", "known <i>", "a clerk", "sales/orders", "not run"):
+        assert words in page.words
+    assert "everything is as it was published" in page.words or "sound" in page.words
+
+
+def test_the_texts_name_every_file_and_every_area(engine: PipelineEngine, tmp_path: Path) -> None:
+    files = contents(engine.pack("orders", tmp_path / "o.zip").path)
+    readme, areas = files["README.txt"].decode(), files["DMBOK.txt"].decode()
+    for name in files.keys() - {"README.txt"}:
+        assert name in readme or f"{name.split('/')[0]}/" in readme
+    assert [f"\n{number}. " in areas for number in range(1, 13)] == [True] * 11 + [False]
+    assert "there is none" not in areas
+    assert max(map(len, (readme + areas).splitlines())) <= 80
+
+
+def test_the_same_state_gives_the_same_bytes_but_for_the_time(
+    engine: PipelineEngine, tmp_path: Path
+) -> None:
+    one = engine.pack("orders", tmp_path / "one.zip")
+    two = engine.pack("orders", tmp_path / "two.zip")
+    assert one.path.read_bytes() == two.path.read_bytes()
+    later = PipelineEngine(engine.config, clock=lambda: datetime(2027, 1, 1, tzinfo=UTC))
+    files, others = contents(one.path), contents(later.pack("orders", tmp_path / "3.zip").path)
+    assert {name for name in files if files[name] != others[name]} == {
+        "manifest.json", "summary.html", "SHA256SUMS",
+    }  # fmt: skip
+    assert others["manifest.json"] == files["manifest.json"].replace(b"2026-12-01", b"2027-01-01")
+    with zipfile.ZipFile(one.path) as archive:
+        infos = archive.infolist()
+    assert [info.filename for info in infos] == sorted(files)
+    assert {info.date_time[:4] for info in infos} == {(2026, 11, 27, 8)}
+
+
+def test_a_pack_of_one_batch_is_about_that_batch(engine: PipelineEngine, tmp_path: Path) -> None:
+    batch = engine.pack("orders", tmp_path / "o.zip").manifest.batches[1]
+    made = engine.pack(batch, tmp_path / "b.zip")
+    files = contents(made.path)
+    assert made.manifest.kind == "batch"
+    assert made.manifest.batches == (batch,)
+    assert [name for name in files if name.startswith("batches/")] == [f"batches/{batch}.json"]
+    entries = [json.loads(files[name]) for name in files if name.startswith("chain/0")]
+    assert {entry["batch_id"] for entry in entries} == {batch}
+    assert sum(entry["waiver"] is not None for entry in entries) == 1
+
+
+class Ran(Record):
+    """What a replay says, as far as a pack looks at it."""
+
+    batch_id: str
+    verdict: str | None
+    recorded: str | None = "Annabel Royce"
+
+
+def test_a_verdict_is_told_where_somebody_replayed_and_is_never_made_up(
+    engine: PipelineEngine, tmp_path: Path
+) -> None:
+    one, two = engine.pack("orders", tmp_path / "o.zip").manifest.batches
+    none = contents(tmp_path / "o.zip")
+    assert [replay["verdict"] for replay in json.loads(none["replays.json"])] == ["not run"] * 2
+    ran = [Ran(batch_id=two, verdict="identical")]
+    files = contents(engine.pack("orders", tmp_path / "r.zip", replays=ran).path)
+    assert [line["replay"] for line in table(files["batches.csv"])] == ["not run", "identical"]
+    assert json.loads(files["replays.json"]) == [
+        {"batch_id": one, "verdict": "not run"},
+        {"batch_id": two, "verdict": "identical", "recorded": None},
+    ]
+    assert "identical" in Page(files["summary.html"].decode()).words
+
+
+def test_what_does_not_fit_is_said_and_stops_nothing(
+    engine: PipelineEngine, tmp_path: Path
+) -> None:
+    batch = engine.pack("orders", tmp_path / "o.zip").manifest.batches[0]
+    root = tmp_path / "data"
+    (root / f"quarantine/silver/sales/orders/{batch}.parquet").unlink()
+    (root / f"catalog/edges/silver/sales/orders/{batch}.parquet").unlink(missing_ok=True)
+    made = engine.pack("orders", tmp_path / "p.zip")
+    files = contents(made.path)
+    assert not made.manifest.sound
+    assert [problem.split(":")[0] for problem in made.manifest.problems[:2]] == [
+        f"account of {batch}", f"rejects of {batch}",
+    ]  # fmt: skip
+    assert f"rejects/{batch}.csv" not in files
+    assert {line["state"] for line in table(files["files.csv"])} >= {"missing"}
+    words = Page(files["summary.html"].decode()).words
+    assert "What could not be looked at" in words
+    assert "something does not fit" in words
+
+
+@pytest.mark.parametrize("kind", ["quarantine/silver", "catalog/edges/silver"])
+def test_a_damaged_file_is_a_problem_and_no_surprise(
+    engine: PipelineEngine, tmp_path: Path, kind: str
+) -> None:
+    path = min((tmp_path / "data" / kind / "sales/orders").iterdir())
+    whole = path.read_bytes()
+    for damaged in (
+        b"",
+        whole[:-9],
+        whole[:4] + bytes(len(whole) // 2) + whole[4 + len(whole) // 2 :],
+    ):
+        path.write_bytes(damaged)
+        made = engine.pack("orders", tmp_path / "o.zip", replace=True)
+        assert made.manifest.problems
+        assert not made.manifest.sound
+
+
+def test_what_was_erased_is_in_no_pack_and_the_erasure_is(
+    engine: PipelineEngine, tmp_path: Path
+) -> None:
+    batch = engine.pack("orders", tmp_path / "o.zip").manifest.batches[1]
+    engine.erase("orders", [SourceRecord(batch, 2)], why="asked for")
+    made = engine.pack("orders", tmp_path / "e.zip", personal=True)
+    files = contents(made.path)
+    assert made.manifest.problems == ()
+    assert len(made.manifest.batches) == 3
+    assert "2" not in [line["record"] for line in table(files[f"rejects/{batch}.csv"])]
+    assert "removed on purpose" in {line["state"] for line in table(files["files.csv"])}
+    assert "erase" in table(files["batches.csv"])[-1]["operations"]
+
+
+def test_a_batch_that_only_rests_in_staged_is_packed(tmp_path: Path) -> None:
+    engine = PipelineEngine(PipelineConfig(tmp_path / "data"))
+    source = write_csv(tmp_path / "t.csv", [["a"], ["1"]])
+    engine.ingest(source, "t")
+    files = contents(engine.pack("t", tmp_path / "t.zip").path)
+    assert not [name for name in files if name.startswith(("contracts/", "rejects/"))]
+    assert len(table(files["accounts.csv"])) == 1
+    assert "(there is none)" in files["DMBOK.txt"].decode()
+
+
+def test_what_is_in_the_way_stays_unless_asked(engine: PipelineEngine, tmp_path: Path) -> None:
+    target = tmp_path / "o.zip"
+    target.write_text("mine")
+    with pytest.raises(InvalidOptionError, match="is there already"):
+        engine.pack("orders", target)
+    assert target.read_text() == "mine"
+    engine.pack("orders", target, replace=True)
+    assert "README.txt" in contents(target)
+    (tmp_path / "folder.zip").mkdir()
+    with pytest.raises(InvalidOptionError, match="is there already"):
+        engine.pack("orders", tmp_path / "folder.zip", replace=True)
+    (tmp_path / "link.zip").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InvalidOptionError, match="is there already"):
+        engine.pack("orders", tmp_path / "link.zip")
+
+
+@pytest.mark.parametrize("into", ["o.tar", "", 7, None, "data/o.zip", "data/x/../o.zip"])
+def test_a_target_that_makes_no_sense_is_refused(
+    engine: PipelineEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, into: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidOptionError) as caught:
+        engine.pack("orders", into)
+    assert caught.value.hint
+    assert not list(tmp_path.rglob("*.zip"))
+
+
+def test_what_is_not_known_is_refused(engine: PipelineEngine, tmp_path: Path) -> None:
+    with pytest.raises(TableNotFoundError, match="did you mean 'orders'"):
+        engine.pack("order", tmp_path / "o.zip")
+    with pytest.raises(TableNotFoundError, match="there is no batch"):
+        engine.pack("00000000-0000-4000-8000-000000000000", tmp_path / "o.zip")
+    with pytest.raises(DataRootError):
+        PipelineEngine(PipelineConfig(tmp_path / "none")).pack("orders", tmp_path / "o.zip")
+    (path,) = (tmp_path / "data/catalog/lineage").glob(
+        f"{engine.pack('orders', tmp_path / 'k.zip').manifest.batches[0]}.json"
+    )
+    path.write_text("{")
+    with pytest.raises(RecordError):
+        engine.pack("orders", tmp_path / "o.zip")
+    assert not (tmp_path / "o.zip").exists()
+    assert debris(tmp_path) == []
+
+
+def test_the_command_writes_a_pack(engine: PipelineEngine, tmp_path: Path) -> None:
+    assert engine.head()
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", "from jobforge.cli.main import main; main()", *words]
+        environment = {**os.environ, "COLUMNS": "200"}
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+
+    done = run("pack", "sales/orders", "--into", "o.zip")
+    assert done.returncode == 0, done.stderr
+    digest = hashlib.sha256((tmp_path / "o.zip").read_bytes()).hexdigest()
+    assert f"sha256 {digest}" in done.stdout
+    again = run("pack", "orders", "--into", "o.zip")
+    assert again.returncode == 2
+    assert "is there already" in again.stderr
+    told = run("pack", "orders", "--into", "o.zip", "--replace", "--json")
+    assert json.loads(told.stdout)["manifest"]["kind"] == "table"
+    (tmp_path / "data/stray.txt").write_text("x")
+    assert "not as it was published" in run("pack", "orders", "--into", "q.zip").stderr
