@@ -347,6 +347,17 @@ class Ran(Record):
     recorded: str | None = "Annabel Royce"
 
 
+def test_batches_are_replayed_on_request(engine: PipelineEngine, tmp_path: Path) -> None:
+    files = contents(engine.pack("other", tmp_path / "p.zip", replay=True).path)
+    (found,) = json.loads(files["replays.json"])
+    assert found["verdict"] == "identical"
+    # The function of this table is in a module of the tests, by which it is found.
+    module = sys.modules[by_region.__module__]
+    done = engine.pack("orders", tmp_path / "q.zip", replay=True, modules=[module])
+    verdicts = [line["replay"] for line in table(contents(done.path)["batches.csv"])]
+    assert verdicts == ["identical"] * 2
+
+
 def test_a_verdict_is_told_where_somebody_replayed_and_is_never_made_up(
     engine: PipelineEngine, tmp_path: Path
 ) -> None:

@@ -68,6 +68,15 @@ def contract_of(out: Output, path: Path) -> Contract:
     return found.contract
 
 
+Modules = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--code",
+        help="Module or Python file that has the functions of the batch; may be given more than "
+        "once.",
+        metavar="MODULE|FILE.py",
+    ),
+]
 Table = Annotated[str, typer.Argument(help="table or domain/table.")]
 AnyTable = Annotated[
     str | None,

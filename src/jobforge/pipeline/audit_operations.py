@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from jobforge.errors import InvalidOptionError, TableDamagedError
 from jobforge.pipeline import chain
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.transition import Clock
@@ -260,6 +262,8 @@ class AuditOperations:
         replace: bool = False,
         personal: bool = False,
         replays: Sequence[ReplayResult] = (),
+        replay: bool = False,
+        modules: Sequence[ModuleType] = (),
         progress: Progress = no_progress,
     ) -> Pack:
         """Write all that an auditor needs of a table or batch into one zip file.
@@ -273,6 +277,8 @@ class AuditOperations:
             replace: Whether it may take the place of a file that is there.
             personal: Whether to put values of personal columns in; else they are masked.
             replays: What replays of its batches said; the verdict on others is `not run`.
+            replay: Whether to replay its other batches, as far as they can be.
+            modules: As for `replay`.
             progress: Told how many bytes were verified, of how many.
 
         Returns:
@@ -291,7 +297,20 @@ class AuditOperations:
             into,
             replace=replace,
             personal=personal,
-            replays=replays,
+            replays=(*replays, *(self._replays(what, replays, modules) if replay else ())),
             progress=progress,
             clock=self._clock,
         )
+
+    def _replays(
+        self, what: str, known: Sequence[ReplayResult], modules: Sequence[ModuleType]
+    ) -> Iterator[ReplayResult]:
+        """Replays of the batches of a table or batch, without those that are known."""
+        from jobforge.pipeline.audit.pack_evidence import find_scope
+
+        there = {result.batch_id for result in known}
+        for record in find_scope(self.config, what).records:
+            if record.batch_id not in there:
+                # A batch that moved no rows, or whose files are gone, stays `not run`.
+                with suppress(InvalidOptionError, TableDamagedError):
+                    yield self.replay(record.batch_id, modules=modules)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import jobforge
-from jobforge.cli import output, parameters
+from jobforge.cli import code, output, parameters
 
 What = Annotated[
     str, typer.Argument(help="table or domain/table, or a batch id.", metavar="TABLE|BATCH")
@@ -16,6 +16,9 @@ What = Annotated[
 Into = Annotated[Path, typer.Option("--into", help="The zip file to write.", metavar="FILE.zip")]
 Replace = Annotated[
     bool, typer.Option("--replace", help="Let it take the place of a file that is there.")
+]
+Replayed = Annotated[
+    bool, typer.Option("--replay", help="Replay its batches, and put the verdicts in.")
 ]
 Personal = Annotated[
     bool, typer.Option("--personal", help="Put in values of columns classed as personal.")
@@ -25,9 +28,11 @@ Personal = Annotated[
 def pack(
     what: What,
     into: Into,
+    modules: parameters.Modules = None,
     data_root: parameters.DataRoot = parameters.DEFAULT_ROOT,
     *,
     replace: Replace = False,
+    replay: Replayed = False,
     personal: Personal = False,
     as_json: parameters.AsJson = False,
 ) -> None:
@@ -42,12 +47,20 @@ def pack(
 
     engine = jobforge.PipelineEngine(output.config(data_root))
     with progress_bar() as progress:
-        made = engine.pack(what, into, replace=replace, personal=personal, progress=progress)
+        made = engine.pack(
+            what,
+            into,
+            replace=replace,
+            personal=personal,
+            replay=replay,
+            modules=code.modules(modules or []),
+            progress=progress,
+        )
     if as_json:
         out.record(made.model_dump(mode="json"))
         return
     manifest = made.manifest
-    out.line(f"{made.path}: {len(made.files)} files of {len(manifest.batches):,} batches")
+    out.line(f"{made.path}: {len(made.files)} files of {len(manifest.batches):,} batch(es)")
     out.line(f"sha256 {made.sha256}")
     if not manifest.sound:
         out.errors.print("note: the data root is not as it was published: see verify.json")

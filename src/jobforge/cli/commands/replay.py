@@ -23,21 +23,12 @@ Into = Annotated[
         "--into", help="An empty folder to keep what comes out in, as a data root of its own."
     ),
 ]
-Modules = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--code",
-        help="Module or Python file that has the functions of the batch; may be given more than "
-        "once.",
-        metavar="MODULE|FILE.py",
-    ),
-]
 
 
 def replay(
     batch: parameters.Batch,
     into: Into = None,
-    modules: Modules = None,
+    modules: parameters.Modules = None,
     data_root: parameters.DataRoot = parameters.DEFAULT_ROOT,
     *,
     verify: Verify = False,
