@@ -77,6 +77,12 @@ Modules = Annotated[
         metavar="MODULE|FILE.py",
     ),
 ]
+Personal = Annotated[
+    bool, typer.Option("--personal", help="Show the values of columns classed as personal.")
+]
+HashSources = Annotated[
+    bool, typer.Option("--verify", help="Hash large source files, too, before looking into them.")
+]
 Table = Annotated[str, typer.Argument(help="table or domain/table.")]
 AnyTable = Annotated[
     str | None,

@@ -18,6 +18,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import AwareDatetime, Field, NonNegativeInt
 
@@ -173,27 +174,11 @@ def add_transition(
     Raises:
         StorageError: The entry could not be written.
     """
-    ingest = log.source_layer == "source"
-    files = tuple(_files(config, log, record.sources if ingest else ()))
+    sources = record.sources if log.source_layer == "source" else ()
+    files = tuple(_files(config, log, sources))
     views = tuple(_views(config, log))
-
-    def entry(number: int, previous: str | None) -> ChainEntry:
-        return ChainEntry(
-            number=number,
-            previous=previous,
-            at=clock(),
-            batch_id=record.batch_id,
-            table=record.table,
-            domain=record.domain,
-            batch_created_at=record.created_at,
-            cures=record.cures,
-            sources=record.sources if ingest else (),
-            log=log,
-            files=files,
-            views=views,
-        )
-
-    _add(config, entry)
+    about = {"sources": sources, "log": log, "files": files, "views": views}
+    _add(config, record, clock, about)
 
 
 def add_waiver(
@@ -204,21 +189,7 @@ def add_waiver(
     Raises:
         StorageError: The entry could not be written.
     """
-
-    def entry(number: int, previous: str | None) -> ChainEntry:
-        return ChainEntry(
-            number=number,
-            previous=previous,
-            at=clock(),
-            batch_id=record.batch_id,
-            table=record.table,
-            domain=record.domain,
-            batch_created_at=record.created_at,
-            cures=record.cures,
-            waiver=waiver,
-        )
-
-    _add(config, entry)
+    _add(config, record, clock, {"waiver": waiver})
 
 
 def is_sealed(config: PipelineConfig, log: LayerTransitionLog) -> bool:
@@ -240,11 +211,26 @@ def is_sealed(config: PipelineConfig, log: LayerTransitionLog) -> bool:
     return False
 
 
-def _add(config: PipelineConfig, entry: Callable[[int, str | None], ChainEntry]) -> None:
+def _add(
+    config: PipelineConfig,
+    record: BatchRecord,
+    clock: Callable[[], datetime],
+    about: dict[str, Any],
+) -> None:
     while True:
         last = head(config)
         number = last.number + 1 if last is not None else 1
-        made = entry(number, last.sha256 if last is not None else None)
+        made = ChainEntry(
+            number=number,
+            previous=last.sha256 if last is not None else None,
+            at=clock(),
+            batch_id=record.batch_id,
+            table=record.table,
+            domain=record.domain,
+            batch_created_at=record.created_at,
+            cures=record.cures,
+            **about,
+        )
         try:
             publish_bytes(chain_entry_path(config, number), made.sealed(), replace=False)
         except PublishConflictError:

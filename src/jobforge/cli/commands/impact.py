@@ -27,12 +27,6 @@ OfBatch = Annotated[
     str | None,
     typer.Option("--batch", help="The batch; every one that read the file if not given."),
 ]
-Personal = Annotated[
-    bool, typer.Option("--personal", help="Show the values of columns classed as personal.")
-]
-Hash = Annotated[
-    bool, typer.Option("--verify", help="Hash large source files, too, before looking into them.")
-]
 
 _WORDS = {
     "row": "a row",
@@ -52,8 +46,8 @@ def impact(
     batch: OfBatch = None,
     data_root: parameters.DataRoot = parameters.DEFAULT_ROOT,
     *,
-    personal: Personal = False,
-    verify: Hash = False,
+    personal: parameters.Personal = False,
+    verify: parameters.HashSources = False,
     as_json: parameters.AsJson = False,
 ) -> None:
     """Say what became of a line of a source file, in every layer and batch.

@@ -32,12 +32,6 @@ Version = Annotated[int | None, typer.Option("--version", help="Version of the l
 Limit = Annotated[
     str, typer.Option("--limit", help="How many rows, and records of each, to follow: N, or all.")
 ]
-Personal = Annotated[
-    bool, typer.Option("--personal", help="Show the values of columns classed as personal.")
-]
-Hash = Annotated[
-    bool, typer.Option("--verify", help="Hash large source files, too, before looking into them.")
-]
 
 
 def trace(
@@ -50,8 +44,8 @@ def trace(
     limit: Limit = "10",
     data_root: parameters.DataRoot = parameters.DEFAULT_ROOT,
     *,
-    personal: Personal = False,
-    verify: Hash = False,
+    personal: parameters.Personal = False,
+    verify: parameters.HashSources = False,
     as_json: parameters.AsJson = False,
 ) -> None:
     """Follow rows of a table to their records in the source file, with every step between.
