@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from jobforge import PipelineConfig, PipelineEngine, SourceRecord, deduplicate, 
 from jobforge.errors import DataRootError, InvalidOptionError, JobforgeError
 from jobforge.pipeline import chain
 from jobforge.pipeline.audit.findings import Verification
+from jobforge.pipeline.source_archive import archive_name
 from support import files_below
 
 SILVER: list[Any] = [
@@ -158,6 +160,20 @@ def test_rows_written_anew_are_told_from_other_rows(root: Path) -> None:
     path = one(root, "silver")
     pl.read_parquet(path).reverse().write_parquet(path)
     assert looked_at(root).findings[0].message.endswith("though its rows hold the same")
+
+
+def test_a_kept_source_of_an_ingest_that_failed_is_no_finding(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "u.csv").write_text("id,n\n1\n")
+    engine = PipelineEngine(PipelineConfig(root, keep_source=True))
+    with pytest.raises(JobforgeError):
+        engine.ingest(tmp_path / "u.csv", "u")
+    data = b"id\n7\n"
+    path = root / archive_name("t.csv", hashlib.sha256(data).hexdigest())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    assert looked_at(root).findings == ()
+    path.write_bytes(b"id\n8\n")
+    assert [finding.kind for finding in looked_at(root).findings] == ["unknown"]
 
 
 def test_two_files_that_change_places_are_named(root: Path) -> None:

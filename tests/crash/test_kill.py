@@ -167,6 +167,7 @@ def check(root: Path, before: Scene, folder: Path) -> None:
         state = table.layers[Layer(layer)]
         assert (state.version, state.rows) == (newest.number, newest.about.rows)
     _check_files(root, config)
+    assert engine.verify().findings == ()
 
 
 def rows(engine: PipelineEngine, layer: str, version: int | None = None) -> Rows:

@@ -63,7 +63,11 @@ def check_files(
     """
     wanted = list(told.expected.values())
     names = set(told.expected) | set(told.views)
-    loose = [name for name in _loose(config, names) if not going_on.may_change(name)]
+    loose = [
+        name
+        for name in _loose(config, names)
+        if not going_on.may_change(name) and not _is_unused_source(config, name)
+    ]
     total = sum(file.size_bytes for file, number in wanted if number >= first)
     seen = Seen()
     with ThreadPoolExecutor(_READERS) as pool:
@@ -94,6 +98,17 @@ def check_files(
     for name in loose:
         findings.add("unknown", name, _unknown(name))
     return seen
+
+
+def _is_unused_source(config: PipelineConfig, name: str) -> bool:
+    """Whether a file is a kept source of an ingest that failed: its name is the hash of its bytes.
+
+    `clean` removes those.
+    """
+    path = config.data_root / name
+    if not path.is_relative_to(config.sources_path()):
+        return False
+    return _look(path, read=True).sha256 == path.name.split(".")[0]
 
 
 def _look(path: Path, *, read: bool) -> _Found:
