@@ -11,7 +11,17 @@ import polars as pl
 import pytest
 import xlsxwriter
 
-from jobforge import Column, Contract, PipelineConfig, PipelineEngine, SourceRecord, expect, trim
+from jobforge import (
+    Column,
+    Contract,
+    PipelineConfig,
+    PipelineEngine,
+    SourceRecord,
+    expect,
+    normalise_whitespace,
+    null_words,
+    trim,
+)
 from jobforge.errors import (
     InvalidOptionError,
     JobforgeError,
@@ -89,6 +99,35 @@ def test_every_layer_says_what_changed_and_by_what(engine: PipelineEngine, sourc
     assert place.raw == '1," north\n",5'
     assert place.state == "original"
     assert place.verified == "sha256"
+
+
+def no_word(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.with_columns(pl.col("region").str.replace("north", "N"))
+
+
+def test_of_several_steps_each_says_what_it_did(engine: PipelineEngine, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('Order ID,region,n\n1," a  b ",5\n2,- ,5\n3,"far  north",5\n4,plain,5\n')
+    steps = [trim("region"), null_words(["-"], "region"), normalise_whitespace(), no_word]
+    run(engine, path, silver_transforms=steps, gold_transforms=[])
+    found = {
+        row.traces[0].name.source_row: [
+            [(one.step, one.after) for one in change.each]
+            for change in row.traces[0].layers[0].changes
+        ]
+        for row in engine.trace("t", "n = 5", layer="gold").rows
+    }
+    assert found == {
+        1: [[("trim", "a  b"), ("normalise_whitespace", "a b")]],
+        2: [[("trim", "-"), ("null_words", None)]],
+        3: [[("normalise_whitespace", "far north"), ("no_word", "far N")]],
+        4: [],
+    }
+    run(engine, path, silver_transforms=[no_word, trim("region")], gold_transforms=[])
+    (row,) = engine.trace("t", "id = '1'").rows
+    (change,) = row.traces[0].layers[0].changes
+    assert change.steps == ("no_word", "trim")  # a function is not run to tell
+    assert change.each == ()
 
 
 def test_an_aggregate_says_its_records(engine: PipelineEngine, source: Path) -> None:

@@ -132,6 +132,8 @@ def _show_layer(out: output.Output, row: RowInLayer, margin: str) -> None:
     for change in row.changes:
         before = _cells(change.before) or "nothing"
         by = " or ".join(change.steps) or "an unknown step"
+        if len(change.each) > 1:
+            by = ", ".join(f"{one.step} ({cell(one.after)})" for one in change.each)
         out.line(f"{margin}  {change.column}: {before} -> {cell(change.after)}, by {by}")
     codes = {step.name: (step.code_sha256 or "unknown")[:12] for step in row.transforms}
     if codes:

@@ -10,7 +10,8 @@ from typing import Any
 import polars as pl
 
 from jobforge.errors import TableDamagedError
-from jobforge.pipeline.audit.traced import CellChange, RecordName, RowInLayer
+from jobforge.pipeline.audit.attribution import step_by_step
+from jobforge.pipeline.audit.traced import CellChange, RecordName, RowInLayer, StepChange
 from jobforge.pipeline.config import Layer
 from jobforge.pipeline.models import MOVES, BatchRecord, LayerTransitionLog
 from jobforge.pipeline.provenance import SOURCE_FILE, SOURCE_ROW, data_columns
@@ -152,7 +153,9 @@ def in_layer(
         version=log.table_version,
         values=masked(told, hidden),
         changes=tuple(
-            change.model_copy(update={"before": masked(change.before, None), "after": MASKED})
+            change.model_copy(
+                update={"before": masked(change.before, None), "after": MASKED, "each": ()}
+            )
             if change.column in hidden
             else change
             for change in changes
@@ -193,7 +196,12 @@ def _changes(
             continue
         steps = origin.steps if origin is not None else ()
         steps = tuple(step for step in steps if step != "rename") or steps
-        yield CellChange(column=name, before=before, after=values[name], steps=steps)
+        after = values[name]
+        each: tuple[StepChange, ...] = ()
+        if len(steps) > 1 and list(before) == [name]:
+            each = step_by_step(log, name, steps, below, after)
+            steps = tuple(change.step for change in each) or steps
+        yield CellChange(column=name, before=before, after=after, steps=steps, each=each)
 
 
 def _same(before: Mapping[str, Any], after: Any) -> bool:  # noqa: ANN401 - any cell

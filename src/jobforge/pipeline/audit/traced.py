@@ -19,6 +19,14 @@ class RecordName(Record):
     """Record number in the file, from 1."""
 
 
+class StepChange(Record):
+    """What one step made of a cell."""
+
+    step: str
+    before: Any
+    after: Any
+
+
 class CellChange(Record):
     """A cell that is another than those of the layer before that it is made of."""
 
@@ -27,7 +35,10 @@ class CellChange(Record):
     """The cells that it is made of, as far as they are known, by their columns."""
     after: Any
     steps: tuple[str, ...]
-    """The step that did it; where several work on the column, all of them, in order."""
+    """The step that did it; where several work on the column and it cannot be told which of them
+    did, all of them, in order."""
+    each: tuple[StepChange, ...] = ()
+    """Where several did, and it can be told: what each of them made of it, in order."""
 
 
 class RowInLayer(Record):
