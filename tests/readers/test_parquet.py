@@ -361,6 +361,7 @@ def test_a_decimal_of_more_places_than_digits_is_kept(tmp_path: Path) -> None:
 
 
 @example(seeds=[(1096, 10)])  # a decimal of more places than digits
+@example(seeds=[(1076, 128)])  # a name that is no UTF-8
 @given(seeds=st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), min_size=1, max_size=4))
 def test_damaged_arrow_files_never_raise_an_error_that_is_not_ours(
     tmp_path: Path, seeds: list[tuple[int, int]]

@@ -66,8 +66,18 @@ def plan_columns(schema: pa.Schema) -> tuple[ColumnPlan, ...]:
 
     Raises:
         UnsupportedValueError: A column has a type that staged cannot keep
-            exactly, no name, or the name of another.
+            exactly, no name, the name of another, or one that is no UTF-8.
     """
+    try:
+        return _planned(schema)
+    except UnicodeDecodeError as error:  # a name, of a column or within its type
+        raise UnsupportedValueError(
+            f"a column has a name that is no UTF-8 text: {error.object!r}",
+            hint="the file is damaged, or was not made by Arrow: write it again",
+        ) from error
+
+
+def _planned(schema: pa.Schema) -> tuple[ColumnPlan, ...]:
     names = schema.names
     if not names:
         raise UnsupportedValueError(
