@@ -14,10 +14,12 @@ demo: $(READY)
 
 test: lint types imports unit
 
-# Memory, a fresh checkout, and fifteen times the examples of the property tests.
+# Memory, a fresh checkout, fifteen times the examples of the property tests, and a replay of
+# every batch that the tests of the pipeline made.
 test-slow: $(READY)
 	$(BIN)/pytest -m slow
 	HYPOTHESIS_PROFILE=slow $(BIN)/pytest -q -n 2 tests/readers tests/contracts tests/pipeline/test_odd_names.py
+	JOBFORGE_REPLAY_ALL=1 $(BIN)/pytest -q -n 2 tests/pipeline tests/quality
 
 # 50,000 examples of each property, a kill at every file operation: hours.
 test-nightly: $(READY)
