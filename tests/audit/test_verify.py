@@ -20,6 +20,7 @@ from jobforge import PipelineConfig, PipelineEngine, SourceRecord, deduplicate, 
 from jobforge.errors import DataRootError, InvalidOptionError, JobforgeError
 from jobforge.pipeline import chain
 from jobforge.pipeline.audit.findings import Verification
+from jobforge.pipeline.models import BatchRecord
 from jobforge.pipeline.source_archive import archive_name
 from support import files_below
 
@@ -257,6 +258,40 @@ def test_a_chain_forged_to_its_end_is_told_by_a_head_that_was_kept(root: Path) -
     assert looked_at(root).sound  # by itself it is a chain
     (finding,) = looked_at(root, against=kept.sha256).findings
     assert finding.kind == "head"
+
+
+@pytest.mark.parametrize("lie", ["row_count_out", "contents", "table_version"])
+def test_a_log_that_lies_of_its_file_is_named_though_all_else_fits(root: Path, lie: str) -> None:
+    config = PipelineConfig(root)
+    batch = one(root, "gold").stem
+    path = root / "catalog/lineage" / f"{batch}.json"
+    record = BatchRecord.model_validate_json(path.read_bytes())
+    log = next(log for log in record.transitions if log.target_layer == "gold")
+    number = next(
+        number
+        for number in chain.chain_numbers(config)
+        if log.transition_id.encode() in chain.read_bytes(config, number)
+    )
+    assert log.account is not None
+    assert log.contents is not None
+    assert log.row_count_out is not None
+    fewer = log.row_count_out - 1
+    other: dict[str, Any] = {
+        "row_count_out": {
+            "row_count_out": fewer,
+            "account": log.account.model_copy(
+                update={"rows_out": fewer, "dropped": {"by_hand": 1}}
+            ),
+            "contents": log.contents.model_copy(update={"rows": fewer}),
+        },
+        "contents": {"contents": log.contents.model_copy(update={"columns": {"x": "0" * 16}})},
+        "table_version": {"table_version": (log.table_version or 0) + 1},
+    }[lie]
+    forged = log.model_copy(update=other)
+    path.write_bytes(record.with_log(forged).as_json())
+    forge(root, number, lambda entry: entry.model_copy(update={"log": forged}))
+    wanted = {"row_count_out": "count", "contents": "schema", "table_version": "version"}[lie]
+    assert {finding.kind for finding in looked_at(root).findings} == {wanted}
 
 
 def test_a_clock_that_was_put_back_is_named(root: Path) -> None:

@@ -10,9 +10,8 @@ class Finding(Record):
     """One thing that does not fit."""
 
     kind: str
-    """What sort of thing: `chain`, `clock`, `head`, `record`, `account`, `missing`, `changed`,
-    `unfinished`,
-    `unknown`, `count`."""
+    """What sort of thing: `chain`, `clock`, `head`, `account`, `record`, `count`, `schema`,
+    `version`, `missing`, `changed`, `unknown`, `unfinished`."""
     subject: str
     """The file that it is about, relative to the data root."""
     message: str

@@ -17,6 +17,7 @@ from jobforge.pipeline.audit.chained import Told, read_chain
 from jobforge.pipeline.audit.files import check_files
 from jobforge.pipeline.audit.findings import Findings, Verification
 from jobforge.pipeline.audit.going_on import find_going_on
+from jobforge.pipeline.audit.published import check_published
 from jobforge.pipeline.audit.recorded import check_records
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.root import check_root
@@ -80,7 +81,9 @@ def _verified(
         _check_against(told, against, findings)
     check_logs(config, told, findings)
     check_records(config, told, going_on, findings)
-    seen = check_files(config, told, going_on, _first(told, since), findings, progress)
+    first = _first(told, since)
+    check_published(config, told, first, findings)
+    seen = check_files(config, told, going_on, first, findings, progress)
     last = told.entries[-1] if told.entries else None
     return Verification(
         head=chain.Head(number=last.entry.number, sha256=last.sha256) if last else None,
