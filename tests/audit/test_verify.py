@@ -276,7 +276,7 @@ def test_a_log_that_lies_of_its_file_is_named_though_all_else_fits(root: Path, l
     assert log.contents is not None
     assert log.row_count_out is not None
     fewer = log.row_count_out - 1
-    other: dict[str, Any] = {
+    lies: dict[str, dict[str, Any]] = {
         "row_count_out": {
             "row_count_out": fewer,
             "account": log.account.model_copy(
@@ -286,8 +286,8 @@ def test_a_log_that_lies_of_its_file_is_named_though_all_else_fits(root: Path, l
         },
         "contents": {"contents": log.contents.model_copy(update={"columns": {"x": "0" * 16}})},
         "table_version": {"table_version": (log.table_version or 0) + 1},
-    }[lie]
-    forged = log.model_copy(update=other)
+    }
+    forged = log.model_copy(update=lies[lie])
     path.write_bytes(record.with_log(forged).as_json())
     forge(root, number, lambda entry: entry.model_copy(update={"log": forged}))
     wanted = {"row_count_out": "count", "contents": "schema", "table_version": "version"}[lie]

@@ -82,8 +82,8 @@ def _verified(
     check_logs(config, told, findings)
     check_records(config, told, going_on, findings)
     first = _first(told, since)
-    check_published(config, told, first, findings)
     seen = check_files(config, told, going_on, first, findings, progress)
+    check_published(config, told, first, findings)
     last = told.entries[-1] if told.entries else None
     return Verification(
         head=chain.Head(number=last.entry.number, sha256=last.sha256) if last else None,
