@@ -163,9 +163,12 @@ def test_any_row_of_a_key_is_told_and_excuses(engine: PipelineEngine, tmp_path: 
         deduplicate("kind", keep="any")
 
 
-def test_last_bits_of_float_sums_are_not_provable(engine: PipelineEngine, tmp_path: Path) -> None:
+@pytest.mark.parametrize("grain", [[], ["kind"]])
+def test_last_bits_of_float_sums_are_not_provable(
+    engine: PipelineEngine, tmp_path: Path, grain: list[str]
+) -> None:
     ran = engine.run_full_pipeline(
-        orders(tmp_path), "orders", "sales", ORDERS, [], [weight_by_kind]
+        orders(tmp_path), "orders", "sales", ORDERS, [], [weight_by_kind], grain=grain
     )
     assert any("may add floats (weight)" in note.text for note in ran["logs"][3].notes)
     frame = pl.read_parquet(ran["gold_path"])

@@ -10,13 +10,9 @@ import polars as pl
 from jobforge.errors import TableNotFoundError, nearest
 from jobforge.pipeline.column_lineage.record import FrameLineage
 from jobforge.pipeline.config import Layer, PipelineConfig
-from jobforge.pipeline.models import (
-    ColumnMetadata,
-    LayerState,
-    LayerTransitionLog,
-    TableMetadata,
-)
+from jobforge.pipeline.models import LayerTransitionLog
 from jobforge.pipeline.records import RECORD_FORMAT, parse_record, read_record
+from jobforge.pipeline.table_record import ColumnMetadata, LayerState, TableMetadata
 from jobforge.storage.rewrite import rewrite
 
 

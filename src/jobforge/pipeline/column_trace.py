@@ -6,9 +6,10 @@ from jobforge.errors import TableNotFoundError, UnknownColumnError, nearest
 from jobforge.pipeline import catalog, lineage, query
 from jobforge.pipeline.column_lineage.record import ColumnLineage, Gap, Influence
 from jobforge.pipeline.config import Layer, PipelineConfig
-from jobforge.pipeline.models import BatchRecord, LayerTransitionLog, TableMetadata
+from jobforge.pipeline.models import BatchRecord, LayerTransitionLog
 from jobforge.pipeline.records import Record
 from jobforge.pipeline.root import check_root
+from jobforge.pipeline.table_record import TableMetadata
 from jobforge.pipeline.versions import table_store
 
 _UNRECORDED = ColumnLineage(gap=Gap.NOT_RECORDED)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from jobforge.errors import InvalidOptionError, TableDamagedError, TableNotFoundError
 from jobforge.pipeline import catalog, lineage, schemas
 from jobforge.pipeline.config import Layer, PipelineConfig, parse_layer
-from jobforge.pipeline.models import BatchRecord, LayerState, TableMetadata
+from jobforge.pipeline.models import BatchRecord
 from jobforge.pipeline.root import check_root
+from jobforge.pipeline.table_record import LayerState, TableMetadata
 from jobforge.pipeline.versions import table_store
 
 

@@ -20,8 +20,8 @@ from jobforge.pipeline import lineage
 from jobforge.pipeline.adoption import known_store
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.footer import LayerFile, open_layer_file, read_footer
-from jobforge.pipeline.models import LayerState, TableMetadata
 from jobforge.pipeline.query import find_layer, versioned
+from jobforge.pipeline.table_record import LayerState, TableMetadata
 from jobforge.pipeline.versions import table_store
 from jobforge.storage.store import Commit, Version
 

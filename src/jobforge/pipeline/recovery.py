@@ -18,13 +18,9 @@ from jobforge.errors import AbandonedError, StorageError
 from jobforge.pipeline import catalog, chain, events, lineage, schemas
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.footer import Footer, open_layer_file
-from jobforge.pipeline.models import (
-    ErrorRecord,
-    LayerState,
-    LayerTransitionLog,
-    TransitionStatus,
-)
+from jobforge.pipeline.models import ErrorRecord, LayerTransitionLog, TransitionStatus
 from jobforge.pipeline.provenance import data_columns
+from jobforge.pipeline.table_record import LayerState
 from jobforge.pipeline.versions import table_folder, table_store
 from jobforge.storage.debris import Marker, scratch_path, sweep, take_over
 from jobforge.storage.delta.log import LOG

@@ -17,8 +17,9 @@ from jobforge.pipeline.ahead import Ahead
 from jobforge.pipeline.column_lineage.record import FrameLineage
 from jobforge.pipeline.config import Layer
 from jobforge.pipeline.footer import Footer, LayerFile, restate
-from jobforge.pipeline.models import ColumnMetadata, LayerState, TransitionStatus
+from jobforge.pipeline.models import TransitionStatus
 from jobforge.pipeline.passes import Part, compute, sink, translate
+from jobforge.pipeline.table_record import ColumnMetadata, LayerState
 from jobforge.pipeline.transition import Begun, Outcome, Transition
 from jobforge.pipeline.versions import Joining
 from jobforge.pipeline.work import Verdict, Work, Written

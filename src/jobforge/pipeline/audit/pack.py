@@ -131,7 +131,7 @@ def _target(config: PipelineConfig, into: Path | str, *, replace: bool) -> Path:
         return new_file(target)
     except InvalidOptionError as error:
         raise InvalidOptionError(
-            error.message, hint="name a new file, or ask to replace it"
+            error.message, hint="name a new file, or say that it may be replaced (--replace)"
         ) from error
 
 

@@ -26,12 +26,12 @@ from jobforge.pipeline.column_lineage.record import ColumnLineage
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.models import (
     InputRef,
-    LayerState,
     LayerTransitionLog,
     Operation,
     SourceInfo,
     TransitionStatus,
 )
+from jobforge.pipeline.table_record import LayerState
 from jobforge.quality.rules import OnFail, RuleCount, RuleKind, exceeds
 
 

@@ -88,9 +88,10 @@ class GoldLayer(StepLayer):
             notes: tuple[Note, ...] = ()
             if grain:
                 check_groups(guard, grain, written)
-            if opened.footer.traceable and not identified and not grain:
+            if opened.footer.traceable and not identified:
                 loser = next(stage for stage in stages if not stage.identified)
-                notes = (_lost_note(loser), *_sum_notes(loser))
+                lost = () if grain else (_lost_note(loser),)
+                notes = (*lost, *_sum_notes(loser))
             account = _account(opened, stages, counts, seen, written)
             return verdict_of(guard, stages, seen, written, account, notes=notes)
 

@@ -9,8 +9,9 @@ from jobforge.errors import TableDamagedError
 from jobforge.pipeline import catalog, lineage, query
 from jobforge.pipeline.adoption import newest_version
 from jobforge.pipeline.config import Layer, PipelineConfig
-from jobforge.pipeline.models import InputRef, LayerState, Operation, TableMetadata
+from jobforge.pipeline.models import InputRef, Operation
 from jobforge.pipeline.provenance import generate_batch_id
+from jobforge.pipeline.table_record import LayerState, TableMetadata
 from jobforge.pipeline.transition import Clock, Move, Transition
 from jobforge.pipeline.versions import table_store
 from jobforge.storage.delta import DeltaStore

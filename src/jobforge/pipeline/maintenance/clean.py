@@ -21,15 +21,10 @@ from jobforge.errors import InvalidOptionError, WriteError
 from jobforge.pipeline import lineage, query, recovery
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.maintenance.begin import begin
-from jobforge.pipeline.models import (
-    BatchRecord,
-    FileRef,
-    Operation,
-    TableMetadata,
-    TransitionStatus,
-)
+from jobforge.pipeline.models import BatchRecord, FileRef, Operation, TransitionStatus
 from jobforge.pipeline.provenance import generate_batch_id
 from jobforge.pipeline.source_archive import unnamed
+from jobforge.pipeline.table_record import TableMetadata
 from jobforge.pipeline.transition import Clock, utc_now
 from jobforge.pipeline.versions import table_folder, table_store
 from jobforge.storage.debris import is_abandoned, is_temporary, scratch_owner

@@ -23,16 +23,10 @@ from jobforge.pipeline.footer import read_footer
 from jobforge.pipeline.maintenance.begin import begin, catalogue, check_bytes, commit_of
 from jobforge.pipeline.maintenance.clean import remove_files
 from jobforge.pipeline.maintenance.source_records import SourceRecord, Wanted
-from jobforge.pipeline.models import (
-    FileRef,
-    LayerTransitionLog,
-    Note,
-    Operation,
-    TableMetadata,
-    TransitionStatus,
-)
+from jobforge.pipeline.models import FileRef, LayerTransitionLog, Note, Operation, TransitionStatus
 from jobforge.pipeline.provenance import SOURCE_ROW, generate_batch_id
 from jobforge.pipeline.source_archive import copies
+from jobforge.pipeline.table_record import TableMetadata
 from jobforge.pipeline.transition import Clock, Transition, utc_now
 from jobforge.pipeline.versions import conflict, table_folder, table_store
 from jobforge.pipeline.writing import landed
