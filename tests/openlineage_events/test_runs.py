@@ -124,6 +124,24 @@ def test_each_layer_reads_what_the_one_before_wrote(config: PipelineConfig, sour
     assert ends[1]["outputs"][0]["facets"]["storage"]["storageLayer"] == "delta"
 
 
+def swapped(lf: pl.LazyFrame) -> pl.LazyFrame:
+    return lf.rename({"code": "Pay", "Pay": "code"})
+
+
+def test_a_column_behind_a_function_is_none_of_the_input(
+    config: PipelineConfig, source: Path
+) -> None:
+    steps: list[Any] = [
+        expect("before", pl.col("Pay") > 0, on_fail="warn"),
+        swapped,
+        expect("after", pl.col("Pay") == "no", on_fail="warn"),
+    ]
+    PipelineEngine(config).run_full_pipeline(source, "t", "d", CASTS, steps)
+    (read,) = last(told(config), "silver")["inputs"]
+    found = read["inputFacets"]["dataQualityAssertions"]["assertions"]
+    assert {one["name"]: one.get("column") for one in found} == {"before": "Pay", "after": None}
+
+
 def test_what_is_known_of_columns_is_told(config: PipelineConfig, source: Path) -> None:
     PipelineEngine(config).run_full_pipeline(source, "t", "d", CASTS, [trimmed])
     events = told(config)

@@ -14,15 +14,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openlineage.client.event_v2 import Job, Run, RunEvent
 
 from jobforge import PipelineConfig, PipelineEngine
 from jobforge.openlineage import OpenLineageConfig
 from jobforge.openlineage.emitter import append
+from jobforge.openlineage.endpoint import Endpoint
 from jobforge.pipeline import events
 from openlineage_schemas import check, events_of, needs_schemas
 from support import debris, write_csv
 
 KEY = "OPENLINEAGE_TEST_KEY"
+ANY_EVENT = RunEvent(
+    eventTime="2026-01-31T00:00:00Z",
+    run=Run(runId="3f4b1a52-6a0e-4d7e-9a55-0c1d2e3f4a5b"),
+    job=Job(namespace="jobforge", name="t"),
+    producer="https://example.org",
+)
 LAYERS = ["staged", "bronze", "silver", "gold"]
 
 
@@ -239,6 +247,38 @@ def test_a_key_comes_from_the_environment_and_goes_nowhere_else(
     assert "own/place" not in said.err  # a path may hold a key as well
     kept = [p.read_bytes() for p in (tmp_path / "root").rglob("*") if p.is_file()]
     assert not any(b"s3cret" in text for text in kept)
+
+
+def test_a_password_of_the_user_is_not_sent(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login someone password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    for key in ("s3cret", None):
+        monkeypatch.delenv(KEY, raising=False)
+        if key is not None:
+            monkeypatch.setenv(KEY, key)
+        with serving(lambda _: 201) as server:
+            run(tmp_path, source, quick(server.url, api_key_variable=KEY))
+        assert {sent for _, sent in server.requests} == {key and f"Bearer {key}"}
+
+
+def test_an_event_on_its_way_is_given_up_once_and_nothing_follows_it() -> None:
+    with serving(lambda _: None) as server:
+        endpoint = Endpoint(quick(server.url, timeout=600.0), None)
+        endpoint.send(ANY_EVENT)
+        endpoint.send(ANY_EVENT)
+        endpoint.wait(0.2)
+        first = endpoint.lost()
+        assert first is not None
+        assert first.events == 2
+        endpoint._rests_until = 0.0  # noqa: SLF001 - a minute later, and it hangs still
+        endpoint.send(ANY_EVENT)
+        endpoint.wait(60.0)
+        later = endpoint.lost()
+        assert later is not None
+        assert later.events == 1
+        assert len(server.requests) == 1
 
 
 def test_without_a_key_none_is_sent(

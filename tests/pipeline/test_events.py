@@ -46,6 +46,20 @@ def test_each_transition_is_named_with_its_outcome(
     ]
 
 
+def test_a_log_that_cannot_be_written_changes_no_outcome(
+    engine: PipelineEngine, source: Path
+) -> None:
+    def broken(*_: object) -> MutableMapping[str, Any]:
+        raise KeyError("severity")
+
+    structlog.configure(processors=[broken])
+    try:
+        run = engine.run_full_pipeline(source, "t", "hr", {"cast": {"pay": "Int64"}})
+    finally:
+        structlog.reset_defaults()
+    assert [str(log.status) for log in run["logs"]] == ["success", "partial", "success", "success"]
+
+
 def test_a_failure_is_named_by_its_code(
     engine: PipelineEngine, source: Path, lines: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,7 +114,7 @@ def test_declared_steps_are_known_exactly(engine: PipelineEngine, orders: Path) 
     assert short(found["silver"]) == {
         "kind": "kind:transformation by trim",
         "remark": "remark:transformation remark:conditional by null_words",
-        "rows": "id:filter kind:filter quantity:filter remark:filter "
+        "rows": "id:filter kind:filter quantity:filter remark:filter !other_frame "
         "by trim, null_words, positive, known, references:kind, deduplicate:id, contract",
     }
     assert short(found["gold"]) == {

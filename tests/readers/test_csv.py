@@ -447,6 +447,17 @@ def test_the_limit_of_a_record_may_fall_between_the_characters_of_a_line_end(
     assert found[0].rejected == 2
 
 
+def test_lines_are_counted_behind_a_record_of_mixed_ends_that_is_too_long(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    # Records end with CR; the second one goes on behind a LF, past the limit.
+    path.write_bytes(b"a\r1\r23\n4567890123\r5\r")
+    found = read(path, tmp_path / "s", CsvOptions(max_record=6, bad_rows="quarantine"))
+    assert not isinstance(found, JobforgeError)
+    assert values(found[1]) == [("1",), ("5",)]
+    assert found[0].rejects is not None
+    assert found[0].rejects.collect()["_line"].to_list() == [3]
+
+
 def test_one_short_record_is_a_fault_and_no_other_delimiter(tmp_path: Path) -> None:
     error = refusal_of(tmp_path, b"a;b\n1;2\n3\n4;5\n")
     assert error.place["line"] == 3

@@ -49,7 +49,9 @@ class Endpoint:
     """One endpoint of this process.
 
     Where it cannot be reached, its events are given up, and so are those of the
-    next minute, unsent: a run that makes many events waits for it once.
+    next minute, unsent: a run that makes many events waits for it once. The one
+    that was on its way may arrive all the same, and until it is known what came
+    of it no other is sent.
 
     Args:
         settings: Its URL, and how long to wait.
@@ -59,6 +61,8 @@ class Endpoint:
     def __init__(self, settings: OpenLineageConfig, api_key: str | None) -> None:
         session = requests.Session()
         session.max_redirects = 0  # events go to the address that was named, and to no other
+        # Without an answer of its own, requests takes a password from the user's netrc file.
+        session.auth = lambda request: request
         self._settings = settings
         self._transport = HttpTransport(
             HttpConfig(
@@ -80,12 +84,14 @@ class Endpoint:
         self._waiting: deque[RunEvent] = deque()
         self._thread: threading.Thread | None = None
         self._rests_until = 0.0
+        self._given_up = False
+        """Whether nobody waits any more for the event that is on its way."""
         self._lost = Lost(0, "")
 
     def send(self, event: RunEvent) -> None:
         """Have an event sent after those before it; nobody waits for it."""
         with self._changed:
-            if self._resting():
+            if self._resting() or self._given_up:
                 self._give_up(1, self._lost.why or "it did not take the events before")
                 return
             self._waiting.append(event)
@@ -97,12 +103,11 @@ class Endpoint:
     def wait(self, seconds: float) -> None:
         """Wait until every event is sent or given up; after that many seconds they are."""
         with self._changed:
-            if self._resting():
+            if self._resting() or self._given_up:
                 return
             if not self._changed.wait_for(self._idle, seconds):
-                count = len(self._waiting) + 1  # and the one that is on its way
-                self._waiting.clear()
-                self._give_up(count, f"it took longer than {seconds:g} s")
+                self._give_up(self._left(), f"it took longer than {seconds:g} s")
+                self._given_up = True
                 self._rest()
 
     def lost(self) -> Lost | None:
@@ -115,6 +120,7 @@ class Endpoint:
         """Send what waits, and end."""
         while True:
             with self._changed:
+                self._given_up = False
                 if not self._waiting:
                     self._thread = None
                     self._changed.notify_all()
@@ -124,13 +130,19 @@ class Endpoint:
                 self._transport.emit(event)
             except Exception as error:  # noqa: BLE001 - whatever it is, no run fails by it
                 with self._changed:
+                    if self._given_up:
+                        continue  # that was told already
                     if isinstance(error, requests.HTTPError):  # it is there, and answers
                         self._give_up(1, self._why(error))
                     elif not self._resting():
-                        count = len(self._waiting) + 1
-                        self._waiting.clear()
-                        self._give_up(count, self._why(error))
+                        self._give_up(self._left(), self._why(error))
                         self._rest()
+
+    def _left(self) -> int:
+        """The events that are not sent, the one on its way among them; none waits any more."""
+        count = len(self._waiting) + 1
+        self._waiting.clear()
+        return count
 
     def _idle(self) -> bool:
         return self._thread is None

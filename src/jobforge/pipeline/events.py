@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Protocol, cast
@@ -82,6 +82,18 @@ def get_logger() -> Logger:
             f"JOBFORGE_LOG_FORMAT is {chosen!r}", hint="use " + " or ".join(FORMATS)
         )
     return _Lines(as_json=chosen == "json", quiet=trial or bool(_settings["quiet"]))
+
+
+def tell(event: str, about: Mapping[str, object], level: str = "info") -> None:
+    """Log an event; a log that cannot take it, whoever configured it, changes no outcome.
+
+    Args:
+        event: Its name.
+        about: What it says.
+        level: `info`, `warning` or `error`.
+    """
+    with suppress(Exception):
+        getattr(get_logger(), level)(event, **about)
 
 
 class _Lines:

@@ -312,5 +312,4 @@ def _about(config: PipelineConfig, batch_id: str, transition_id: str) -> dict[st
 
 
 def _tell(event: str, **about: object) -> None:
-    with contextlib.suppress(OSError, ValueError):
-        events.get_logger().warning(event, **about)
+    events.tell(event, about, "warning")

@@ -360,9 +360,7 @@ class Transition:
 
     def _tell(self, event: str, more: dict[str, object], *, failed: bool = False) -> None:
         """Log an event; a log that cannot be written changes no outcome."""
-        with contextlib.suppress(OSError, ValueError):
-            logger = events.get_logger()
-            (logger.error if failed else logger.info)(event, **self._about(), **more)
+        events.tell(event, {**self._about(), **more}, "error" if failed else "info")
 
 
 @cache

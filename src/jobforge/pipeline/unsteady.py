@@ -217,13 +217,13 @@ def _full_name(value: object) -> str | None:
     if isinstance(value, ModuleType):
         return value.__name__
     name = getattr(value, "__qualname__", None)
-    if value is None or name is None:
+    if not isinstance(name, str):  # an object may answer any attribute, as `pl.col` does
         return None
     owner = getattr(value, "__self__", None)
     home = getattr(value, "__module__", None)
     if home is None and owner is not None:
         home = owner.__name__ if isinstance(owner, ModuleType) else type(owner).__module__
-    if home is None:
+    if not isinstance(home, str):
         return None
     # Polars has its functions in modules of its own; everybody knows them by the first name.
     return f"polars.{name}" if home.startswith("polars.") and "." not in name else f"{home}.{name}"

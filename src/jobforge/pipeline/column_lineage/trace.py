@@ -20,7 +20,7 @@ def traced(frame: pl.LazyFrame, base: pl.LazyFrame, *, computed: bool = False) -
         frame: Made of `base`.
         base: A frame that is cached (`LazyFrame.cache`).
         computed: Whether whoever made the plan computed values of `base` before: a
-            constant in it may be one of them then.
+            constant in it may be one of them then, or decide which column is taken.
     """
     try:
         flow = read_plan(frame, cache_number(base))
@@ -47,7 +47,7 @@ def chosen(names: Sequence[str], by: Iterable[str]) -> Flow:
 def _with_constants_of_the_data(flow: Flow) -> Flow:
     gap = Origin(gap=Gap.PYTHON)
     columns = {
-        name: origin if origin.plain is not None else together([origin, gap])
+        name: origin if origin.plain == name else together([origin, gap])
         for name, origin in flow.columns.items()
     }
     return replace(flow, columns=columns, rows=together([flow.rows, gap]))

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any
 
 import polars as pl
@@ -20,6 +21,7 @@ from jobforge.pipeline.column_lineage.plan import as_written, cache_number
 
 _HARMLESS = ("collect_schema", "collect_dtype")
 _THREADS = ("start_new_thread", "start_joinable_thread")
+"""What begins work that is not seen from here; work for a pool of threads goes by a queue."""
 
 
 @dataclass
@@ -49,7 +51,8 @@ def watched(given: pl.LazyFrame) -> Iterator[Watch]:
             return
         name = getattr(called, "__name__", "")
         computes = name.startswith("collect") and name not in _HARMLESS and _uses(called, given)
-        if computes or name in _THREADS:
+        handed_over = name == "put" and type(getattr(called, "__self__", None)) is SimpleQueue
+        if computes or handed_over or name in _THREADS:
             watch.computed = True
             sys.setprofile(None)
 

@@ -120,10 +120,25 @@ def _input(
 def _assertions(log: LayerTransitionLog, dataset: Dataset) -> tuple[Assertion, ...]:
     """What came of the rules; a filter is none, for a row that it leaves out is not wrong."""
     names = {found.name for found in dataset.fields}
-    return tuple(_assertion(count, names) for count in log.rules if count.kind is not RuleKind.KEEP)
+    before = _before_functions(log)
+    return tuple(
+        _assertion(count, names, named=count.step in before)
+        for count in log.rules
+        if count.kind is not RuleKind.KEEP
+    )
 
 
-def _assertion(count: RuleCount, names: set[str]) -> Assertion:
+def _before_functions(log: LayerTransitionLog) -> set[str]:
+    """Steps that saw the columns of the input: after a function, a name may mean another one."""
+    found: set[str] = set()
+    for step in log.transforms_applied:
+        if not step.definition:
+            return found
+        found.add(step.name)
+    return found | {count.step for count in log.rules}
+
+
+def _assertion(count: RuleCount, names: set[str], *, named: bool) -> Assertion:
     limit = count.tolerance or 0
     column = count.columns[0] if len(count.columns) == 1 else None
     return Assertion(
@@ -134,8 +149,7 @@ def _assertion(count: RuleCount, names: set[str]) -> Assertion:
         limit=f"at most {limit:g} of the rows" if isinstance(limit, float) else f"at most {limit}",
         judged=count.judged,
         failed=count.failed,
-        # A column that a step made is none of the input.
-        column=column if column in names or not names else None,
+        column=column if named and (column in names or not names) else None,
         step=count.step,
         on_fail=None if count.on_fail is None else str(count.on_fail),
     )

@@ -6,7 +6,6 @@ comes after it, and whatever goes wrong with an event changes no outcome.
 
 from __future__ import annotations
 
-import contextlib
 from datetime import UTC, datetime
 
 from jobforge.openlineage.records import Code, RunState, State
@@ -88,5 +87,4 @@ def _error(log: LayerTransitionLog) -> str | None:
 
 
 def _warn(about: dict[str, object]) -> None:
-    with contextlib.suppress(OSError, ValueError):
-        events.get_logger().warning("openlineage.not_sent", **about)
+    events.tell("openlineage.not_sent", about, "warning")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -210,9 +209,8 @@ def _warn(steps: tuple[Step, ...], place: Place) -> None:
         if why is None or known in _warned or events.is_silent():
             continue
         _warned.add(known)
-        with contextlib.suppress(OSError, ValueError):
-            about = {"table": place.table, "layer": str(place.layer), "step": step.name}
-            events.get_logger().warning("transform.not_provable", **about, why=why)
+        about = {"table": place.table, "layer": str(place.layer), "step": step.name, "why": why}
+        events.tell("transform.not_provable", about, "warning")
 
 
 def contract_of(opened: LayerFile) -> Contract | None:

@@ -104,7 +104,7 @@ class GoldLayer(StepLayer):
             groups=groups,
             probes=tuple(probe for stage in stages for probe in stage.probes),
             locate=lambda error: guard.locate(stages, error),
-            lineage=lambda: step_lineage(guard, stages),
+            lineage=lambda: step_lineage(guard, stages, finished),
             least_bytes=opened.size_bytes // 2,
             by_record=identified and all(stage.chooses for stage in stages),
         )

@@ -8,14 +8,21 @@ from dataclasses import replace
 import polars as pl
 
 from jobforge.contracts.contract import Contract
-from jobforge.pipeline.column_lineage.flow import NOWHERE, Flow, Origin, column_origin, passed_on
-from jobforge.pipeline.column_lineage.record import FrameLineage, Influence
+from jobforge.pipeline.column_lineage.flow import (
+    NOWHERE,
+    Flow,
+    Origin,
+    column_origin,
+    passed_on,
+    together,
+)
+from jobforge.pipeline.column_lineage.record import FrameLineage, Gap, Influence
 from jobforge.pipeline.column_lineage.trace import chosen, traced
 from jobforge.pipeline.layers.guard import Guard
 from jobforge.pipeline.layers.stages import Stage
 from jobforge.pipeline.provenance import PROVENANCE_DTYPES, SOURCE_FILE, SOURCE_ROW
 from jobforge.quality.duplicates import Deduplicate
-from jobforge.quality.rules import Rule
+from jobforge.quality.rules import Rule, RuleKind
 
 _CAST, _RENAME = "cast", "rename"
 
@@ -51,8 +58,14 @@ def _declared(new: str, old: str, *, cast: bool) -> Origin:
     return Origin(frozenset({(old, Influence.IDENTITY)}), steps=(_RENAME,) if new != old else ())
 
 
-def step_lineage(guard: Guard, stages: Sequence[Stage]) -> FrameLineage:
-    """The steps of silver or gold, put together."""
+def step_lineage(guard: Guard, stages: Sequence[Stage], finished: pl.LazyFrame) -> FrameLineage:
+    """The steps of silver or gold, put together.
+
+    Args:
+        guard: Applied them.
+        stages: The steps.
+        finished: The frame of the layer.
+    """
     opened = guard.opened
     flow = passed_on(opened.frame.collect_schema().names())
     for stage in stages:
@@ -61,11 +74,13 @@ def step_lineage(guard: Guard, stages: Sequence[Stage]) -> FrameLineage:
         else:
             for rule in stage.parting.rules:
                 if rule.removes:
-                    by = _judged(stage, rule)
-                    flow = flow.then(chosen(list(flow.columns), by), rule.step)
-    frame = guard.finished(list(stages))
+                    after = chosen(list(flow.columns), _judged(stage, rule))
+                    if rule.kind is RuleKind.REFERENCE:  # the other table decides, too
+                        other = Origin(gap=Gap.OTHER_FRAME)
+                        after = replace(after, rows=together([after.rows, other]))
+                    flow = flow.then(after, rule.step)
     identified = stages[-1].identified if stages else opened.footer.traceable
-    names = frame.collect_schema().names()
+    names = finished.collect_schema().names()
     ours = _provenance(names, identified=identified or not opened.footer.traceable)
     return replace(
         flow, columns={name: ours.get(name) or flow.columns[name] for name in names}

@@ -95,15 +95,16 @@ class SilverLayer(StepLayer):
             )
             return verdict_of(guard, stages, seen, written, account, contract)
 
+        finished = guard.finished(stages)
         return Work(
-            guard.finished(stages),
+            finished,
             self._footer(opened.footer, traceable=opened.footer.traceable),
             judge,
             rejects=rejects_of(guard, stages),
             filtered=filtered_of(guard, stages),
             probes=tuple(probe for stage in stages for probe in stage.probes),
             locate=lambda error: guard.locate(stages, error),
-            lineage=lambda: step_lineage(guard, stages),
+            lineage=lambda: step_lineage(guard, stages, finished),
             least_bytes=opened.size_bytes // 2,
             by_record=opened.footer.traceable,
         )

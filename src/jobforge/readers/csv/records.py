@@ -91,10 +91,12 @@ class _Lines:
 
     def up_to(self, line: str, ending: str) -> str:
         """A line together with those after it, up to one that ends as records do."""
-        whole = line
+        whole, piece = line, ""
         while line and line_end(line) != ending and len(whole) <= self._limit:
-            line = self.next()
+            line = piece = self.next()
             whole += line
+        if piece and not line_end(piece):
+            self.skip_rest(piece)  # or the rest of that line would be lines of its own
         if not line:
             self.number -= 1
         return whole
