@@ -126,6 +126,8 @@ class ContractRef(Record):
     version: str
     sha256: Sha256
     """Of what it declares."""
+    personal: bool | None = None
+    """Whether it classes a column as personal; null in older records."""
 
 
 class InputRef(Record):

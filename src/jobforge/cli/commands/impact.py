@@ -36,6 +36,7 @@ _WORDS = {
     "dropped": "left out by a function",
     "aggregated": "part of an aggregate",
     "left out": "left out with its whole group",
+    "erased": "erased on purpose",
     "unknown": "not told: the rows do not name their records",
 }
 

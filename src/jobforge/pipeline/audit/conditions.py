@@ -6,10 +6,23 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from jobforge.errors import InvalidOptionError, UnknownColumnError, nearest
+from jobforge.contracts.casts import can_cast, exact_cast
+from jobforge.contracts.column import Column
+from jobforge.errors import (
+    InvalidOptionError,
+    InvalidSchemaError,
+    UnknownColumnError,
+    nearest,
+)
 from jobforge.quality.columns import column
 
-_BAD = (pl.exceptions.PolarsError, pl.exceptions.PanicException, TypeError, ValueError)
+_BAD = (
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
 
 
 def by_sql(where: object, frame: pl.LazyFrame) -> pl.Expr:
@@ -68,13 +81,41 @@ def by_key(key: object, frame: pl.LazyFrame) -> pl.Expr:
                 hint=nearest(str(name), schema.names()),
                 column=str(name),
             )
-        try:
-            typed = pl.Series([value]).cast(schema[name], strict=True)
-        except _BAD as error:
-            raise InvalidOptionError(
-                f"{value!r} is no value of {name!r}, which is {schema[name]}",
-                hint="look at `jobforge show`",
-                column=str(name),
-            ) from error
-        condition &= column(str(name)).eq_missing(pl.lit(typed.first()))
+        typed = _typed(str(name), value, schema[name])
+        condition &= column(str(name)).eq_missing(pl.lit(typed).first())
     return condition
+
+
+def _typed(name: str, value: object, dtype: pl.DataType) -> pl.Series:
+    """A value in the type of its column, exactly; text is read as bronze reads it.
+
+    Raises:
+        InvalidOptionError: It is none of that type.
+    """
+    try:
+        given = pl.Series(name, [value])
+        if given.dtype == dtype:
+            return given
+        if given.dtype.is_nested():
+            raise _unfit(name, value, dtype)
+        if isinstance(dtype, pl.Categorical) or not can_cast(given.dtype, dtype):
+            made = given.cast(dtype, strict=True)
+            fits = made.cast(given.dtype, strict=True).equals(given)
+        else:
+            cast, rejected = exact_cast(name, given.dtype, Column(dtype))
+            made, lost = given.to_frame().select(cast.alias(name), rejected.alias("lost"))
+            fits = not lost.any()
+    except (*_BAD, InvalidSchemaError) as error:
+        raise _unfit(name, value, dtype) from error
+    if not fits:
+        raise _unfit(name, value, dtype)
+    return made
+
+
+def _unfit(name: str, value: object, dtype: pl.DataType) -> InvalidOptionError:
+    return InvalidOptionError(
+        f"{value!r} is no value of {name!r}, which is {dtype}",
+        hint="look at `jobforge show`; dates and times are written as 2026-01-31 and "
+        "2026-01-31T08:30:00",
+        column=name,
+    )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from jobforge.pipeline.audit.routes import Rows, key_of, masked, rows_in, unreadable
+from jobforge.pipeline.audit.private import Hidden
+from jobforge.pipeline.audit.routes import Rows, frame_of, key_of, rows_in, unreadable
 from jobforge.pipeline.audit.traced import Fate, LayerFate, RecordName
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.layers.leaving import EDGE_OUTCOME, EDGE_STEP, FILTERED
@@ -40,7 +41,7 @@ class Fates:
     rows: Rows
     record: BatchRecord
     name: RecordName
-    hidden: dict[Layer, frozenset[str]]
+    hidden: Hidden
 
     def all(self) -> Iterator[LayerFate]:
         """From staged up, to the layer where it left."""
@@ -51,17 +52,18 @@ class Fates:
                 return
 
     def _fate(self, log: LayerTransitionLog) -> LayerFate:
+        grouped = self._grouped(log) if log.groups_file is not None else None
+        if grouped is not None:
+            return grouped
         if log.target_file is not None:
             found = self.rows.find(log, [self.name])
             # A file that `clean` removed may have gone into a larger one.
             rows = len(found[key_of(self.name)]) if found is not None else self._in_table(log)
             if rows:
                 return self._there(log, "row", rows=rows)
-        left = self._rejected(log) or self._edge(log)
+        left = self._rejected(log) or self._edge(log) or self._erased(log)
         if left is not None:
             return left
-        if log.groups_file is not None:
-            return self._grouped(log)
         return LayerFate(layer=log.target_layer, fate="unknown", file=log.target_file)
 
     def _there(
@@ -127,12 +129,12 @@ class Fates:
             reasons = rows[0][REASONS]
             state = self._state(file)
             doubles = [reason["rule"] for reason in reasons if reason["rule"] in file.duplicates]
-            hidden = self.hidden.get(log.target_layer)
+            masks = self.hidden.any_in(log.target_layer)
             return LayerFate(
                 layer=log.target_layer,
                 fate="deduplicated" if doubles else "quarantined",
                 by=tuple(reason["rule"] for reason in reasons),
-                reasons=tuple(_told(reason, masks=bool(hidden)) for reason in reasons),
+                reasons=tuple(_told(reason, masks=masks) for reason in reasons),
                 state=state,
                 file=log.quarantine_file,
             )
@@ -158,36 +160,76 @@ class Fates:
             return LayerFate(layer=log.target_layer, fate=fate, by=(row[EDGE_STEP],))
         return None
 
-    def _grouped(self, log: LayerTransitionLog) -> LayerFate:
-        """It went into an aggregate, or into a group of which nothing was made."""
+    def _erased(self, log: LayerTransitionLog) -> LayerFate | None:
+        """It was in a file that an erasure wrote anew, and is in none now."""
+        files = (log.target_file, log.groups_file)
+        if not any(self.rows.snapshot.was_rewritten(str(file)) for file in files if file):
+            return None
+        return LayerFate(layer=log.target_layer, fate="erased")
+
+    def _grouped(self, log: LayerTransitionLog) -> LayerFate | None:
+        """It went into an aggregate, or into a group of which there is no row; None if neither."""
         path = self.rows.file_of(str(log.groups_file))
-        members = rows_in(path, [self.name])[key_of(self.name)] if path is not None else []
-        keys = [{name: member[name] for name in log.grain} for member in members]
         target = self.rows.file_of(str(log.target_file))
-        if not keys or target is None:
+        if path is None or target is None:
             return LayerFate(layer=log.target_layer, fate="unknown", file=log.target_file)
-        made = [key for key in keys if _has(target, key)]
-        hidden = self.hidden.get(log.target_layer, frozenset())
-        if not made:
-            return LayerFate(layer=log.target_layer, fate="left out", by=_names(log))
-        shown = tuple(masked(key, hidden) for key in made)
-        return self._there(log, "aggregated", rows=len(made), keys=shown)
+        keys = frame_of(path, [self.name]).select(columns(log.grain)).unique(maintain_order=True)
+        if not keys.height:
+            return None
+        made = _present(target, keys)
+        if not made.height:
+            return self._rejected_group(log, keys) or LayerFate(
+                layer=log.target_layer, fate="left out", by=_left_out_by(log)
+            )
+        layer = log.target_layer
+        shown = tuple(self.hidden.masked(layer, key) for key in made.to_dicts())
+        return self._there(log, "aggregated", rows=made.height, keys=shown)
+
+    def _rejected_group(self, log: LayerTransitionLog, keys: pl.DataFrame) -> LayerFate | None:
+        """The row of its group is in quarantine."""
+        for file in reject_files(self.rows.snapshot, self.record, log.target_layer):
+            if file.log.transition_id != log.transition_id:
+                continue
+            names = file.rows().collect_schema().names()
+            if not set(keys.columns).issubset(names):
+                continue
+            held = _present(file.path, keys, [REASONS])
+            if held.height:
+                rules = [reason["rule"] for reason in held.item(0, REASONS)]
+                return LayerFate(
+                    layer=log.target_layer,
+                    fate="quarantined",
+                    by=tuple(rules),
+                    keys=tuple(
+                        self.hidden.masked(log.target_layer, key)
+                        for key in held.select(keys.columns).to_dicts()
+                    ),
+                    file=log.quarantine_file,
+                )
+        return None
 
 
-def _has(path: Path, key: dict[str, Any]) -> bool:
-    """Whether a file has a row of a key."""
+def _present(path: Path, keys: pl.DataFrame, more: Sequence[str] = ()) -> pl.DataFrame:
+    """The keys that a file has, and other cells of their rows."""
     try:
-        frame = pl.scan_parquet(path, glob=False)
-        types = frame.collect_schema()
-        wanted = pl.LazyFrame({name: pl.Series([key[name]], dtype=types[name]) for name in key})
-        rows = frame.select(columns(key)).join(wanted, on=list(key), how="semi", nulls_equal=True)
-        return rows.head(1).collect(engine="streaming").height > 0
+        rows = pl.scan_parquet(path, glob=False).select(columns([*keys.columns, *more]))
+        found = rows.join(keys.lazy(), on=keys.columns, how="semi", nulls_equal=True)
+        return found.collect(engine="streaming")
     except _DAMAGE as error:
         raise unreadable(path, error) from error
 
 
-def _names(log: LayerTransitionLog) -> tuple[str, ...]:
-    return tuple(step.name for step in log.transforms_applied)
+def _left_out_by(log: LayerTransitionLog) -> tuple[str, ...]:
+    """The function that aggregates, and every step after it by which rows left."""
+    account = log.account
+    if account is None:
+        return ()
+    left = {**account.filtered, **account.dropped, **account.deduplicated, **account.quarantined}
+    names = [step.name for step in log.transforms_applied]
+    first = next((at for at, name in enumerate(names) if name in account.generated), 0)
+    return tuple(
+        name for at, name in enumerate(names) if at == first or (at > first and name in left)
+    )
 
 
 def _told(reason: dict[str, Any], *, masks: bool) -> str:

@@ -11,8 +11,8 @@ from jobforge.errors import InvalidOptionError, RecordNotFoundError, nearest
 from jobforge.pipeline import lineage
 from jobforge.pipeline.audit.fates import Fates
 from jobforge.pipeline.audit.places import places_of, with_rebuilt
-from jobforge.pipeline.audit.private import hidden_of
-from jobforge.pipeline.audit.routes import Rows, key_of, masked
+from jobforge.pipeline.audit.private import NOTHING, hidden_of
+from jobforge.pipeline.audit.routes import Rows, key_of
 from jobforge.pipeline.audit.traced import Impact, RecordImpact, RecordName
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.models import BatchRecord
@@ -139,18 +139,19 @@ def _impact(
     name = RecordName(batch_id=record.batch_id, source_file=source_file, source_row=number)
     rows = Rows(snapshot)
     moves = standing_moves(record)
-    hidden = {} if asked.personal else hidden_of(rows, list(reversed(list(moves.values()))))
+    down = list(reversed(moves.values()))
+    hidden = NOTHING if asked.personal else hidden_of(rows, record, down)
     (place,) = places_of(config, record, source_file, [number], verify=asked.verify)
     staged = moves.get(Layer.STAGED)
     cells = rows.find(staged, [name]) if staged is not None and staged.target_file else None
     own: list[dict[str, Any]] = (cells or {}).get(key_of(name), [])
-    private = hidden.get(Layer.STAGED, frozenset())
+    rebuilt = hidden.masked(Layer.STAGED, own[0]) if own else None
     fates = Fates(config, rows, record, name, hidden)
     return RecordImpact(
         name=name,
         table=record.table,
         domain=record.domain,
-        source=with_rebuilt(place, masked(own[0], private) if own else None, private),
+        source=with_rebuilt(place, rebuilt, private=hidden.any_in(Layer.STAGED)),
         layers=tuple(fates.all()),
         cured_by=tuple(curers(snapshot, record)),
     )

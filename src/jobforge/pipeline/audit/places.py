@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from jobforge.errors import JobforgeError
+from jobforge.errors import JobforgeError, RecordNotFoundError
 from jobforge.pipeline.audit.traced import SourcePlace
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.models import BatchRecord
@@ -33,10 +33,14 @@ def places_of(
         numbers: Record numbers.
         verify: Whether to hash large files too before they are looked into.
 
-    Raises:
-        RecordNotFoundError: The batch has no such source.
+    Returns:
+        In the order of the numbers.
     """
-    source = find_source(config, record, source_file, verify=verify)
+    try:
+        source = find_source(config, record, source_file, verify=verify)
+    except RecordNotFoundError as error:
+        why = f"{error.message}: {error.hint}"
+        return [_unknown(source_file, number, why) for number in numbers]
     try:
         found = find_places(config, record, source_file, numbers, verify=verify)
     except JobforgeError as error:
@@ -58,21 +62,33 @@ def places_of(
     ]
 
 
+def _unknown(source_file: str, number: int, why: str) -> SourcePlace:
+    return SourcePlace(
+        source_file=source_file,
+        path=None,
+        sha256=None,
+        record=number,
+        state="missing",
+        verified=None,
+        why=why,
+    )
+
+
 def with_rebuilt(
-    place: SourcePlace, staged: dict[str, Any] | None, hidden: frozenset[str]
+    place: SourcePlace, staged: dict[str, Any] | None, *, private: bool
 ) -> SourcePlace:
     """The place with the record as staged has it, where its text cannot be had.
 
     Args:
         place: The place.
         staged: The row of staged, as it is shown.
-        hidden: Personal columns: then no text is shown that may hold one of them.
+        private: Whether the record may hold a personal value: then its text is not shown.
     """
-    if place.raw is not None and not hidden:
+    if place.raw is not None and not private:
         return place
     update: dict[str, Any] = {}
     if staged is not None:
         update["rebuilt"] = {name: staged[name] for name in data_columns(list(staged))}
     if place.raw is not None:
-        update |= {"raw": None, "why": "the record has personal columns: its text is not shown"}
+        update |= {"raw": None, "why": "the record may hold personal values: its text is not shown"}
     return place.model_copy(update=update)

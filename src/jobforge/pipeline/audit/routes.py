@@ -30,7 +30,7 @@ def ways_down(record: BatchRecord, log: LayerTransitionLog) -> list[LayerTransit
 
 
 def maker_of(
-    record: BatchRecord, layer: Layer, names: Iterable[str] = ()
+    record: BatchRecord, layer: Layer, names: Iterable[str] = (), version: int | None = None
 ) -> LayerTransitionLog | None:
     """The transition by which a batch came into a layer.
 
@@ -39,6 +39,8 @@ def maker_of(
         layer: The layer.
         names: Names of the files of the version that is looked at, where there are
             several transitions to choose from.
+        version: The number of that version, for one whose files were put together: what
+            came later is not in it.
     """
     made = [
         log
@@ -47,11 +49,13 @@ def maker_of(
     ]
     known = set(names)
     there = [log for log in made if Path(str(log.target_file)).name in known]
-    return next(reversed(there or made), None)
+    before = [log for log in made if version is None or (log.table_version or 0) <= version]
+    return next(reversed(there or before or made), None)
 
 
 Key = tuple[str, int]
 """Source file and record number: a record within its batch."""
+_KEY = {SOURCE_FILE: pl.String, SOURCE_ROW: pl.Int64}
 
 
 def key_of(name: RecordName) -> Key:
@@ -95,27 +99,36 @@ class Rows:
         return rows_in(path, names) if path is not None else None
 
 
-def rows_in(path: Path, names: Sequence[RecordName]) -> dict[Key, list[dict[str, Any]]]:
-    """The rows of records in a file of their batch.
+def frame_of(path: Path, names: Sequence[RecordName]) -> pl.DataFrame:
+    """The rows of records in a file of their batch; none where rows name no record.
 
     Raises:
         TableDamagedError: It cannot be read.
     """
-    found: dict[Key, list[dict[str, Any]]] = {key_of(name): [] for name in names}
     try:
         frame = pl.scan_parquet(path, glob=False)
-        if SOURCE_ROW not in frame.collect_schema():
-            return found
+        if SOURCE_ROW not in frame.collect_schema() or not names:
+            return frame.head(0).collect()
         # Bounds first: they are what row groups are skipped by.
         numbers = [name.source_row for name in names]
         near = pl.col(SOURCE_ROW).is_between(min(numbers), max(numbers))
         rows = frame.filter(near & pl.col(SOURCE_ROW).is_in(numbers)).collect(engine="streaming")
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise unreadable(path, error) from error
-    for row in rows.iter_rows(named=True):
-        key = row[SOURCE_FILE], row[SOURCE_ROW]
-        if key in found:
-            found[key].append(row)
+    wanted = pl.DataFrame([key_of(name) for name in names], _KEY, orient="row").unique()
+    return rows.join(wanted, on=list(_KEY), how="semi", maintain_order="left")
+
+
+def rows_in(path: Path, names: Sequence[RecordName]) -> dict[Key, list[dict[str, Any]]]:
+    """The rows of records in a file of their batch, by record.
+
+    Raises:
+        TableDamagedError: It cannot be read.
+    """
+    found: dict[Key, list[dict[str, Any]]] = {key_of(name): [] for name in names}
+    for row in frame_of(path, names).iter_rows(named=True):
+        if SOURCE_ROW in row:
+            found[row[SOURCE_FILE], row[SOURCE_ROW]].append(row)
     return found
 
 
@@ -128,10 +141,7 @@ def unreadable(path: Path, error: BaseException) -> TableDamagedError:
 
 
 def in_layer(
-    log: LayerTransitionLog,
-    values: dict[str, Any] | None,
-    below: Mapping[str, Any] | None,
-    hidden: frozenset[str] = frozenset(),
+    log: LayerTransitionLog, values: dict[str, Any] | None, below: Mapping[str, Any] | None
 ) -> RowInLayer:
     """A row, with how it came there.
 
@@ -139,10 +149,8 @@ def in_layer(
         log: The transition that brought it.
         values: Its cells.
         below: The cells of its row in the layer before, where they are known.
-        hidden: Columns whose cells are not shown.
     """
-    told = None if values is None else {name: values[name] for name in values}
-    changes = () if told is None or below is None else tuple(_changes(log, told, below))
+    changes = () if values is None or below is None else tuple(_changes(log, values, below))
     through = [count.rule for count in log.rules if count.on_fail is not OnFail.WARN]
     return RowInLayer(
         layer=log.target_layer,
@@ -151,33 +159,13 @@ def in_layer(
         batch_id=log.batch_id,
         file=str(log.target_file),
         version=log.table_version,
-        values=masked(told, hidden),
-        changes=tuple(
-            change.model_copy(
-                update={"before": masked(change.before, None), "after": MASKED, "each": ()}
-            )
-            if change.column in hidden
-            else change
-            for change in changes
-        ),
+        values=values,
+        changes=changes,
         transforms=log.transforms_applied,
         rules=tuple(through),
         contract=log.contract,
         transition_id=log.transition_id,
     )
-
-
-MASKED = "[masked]"
-
-
-def masked(values: dict[str, Any] | None, hidden: frozenset[str] | None) -> Any:  # noqa: ANN401 - as it is
-    """Cells without those of personal columns; None hides all."""
-    if values is None:
-        return None
-    return {
-        name: MASKED if value is not None and (hidden is None or name in hidden) else value
-        for name, value in values.items()
-    }
 
 
 def _changes(

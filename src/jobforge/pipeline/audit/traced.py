@@ -68,9 +68,9 @@ class SourcePlace(Record):
 
     source_file: str
     """As `_source_file` has it."""
-    path: str
-    """As it was read."""
-    sha256: str
+    path: str | None
+    """As it was read; null where the data root does not know."""
+    sha256: str | None
     record: int
     state: str
     """`original` (the file is there with that hash), `archived`, `changed` or `missing`."""
@@ -133,8 +133,9 @@ class Trace(Record):
 
 
 Fate = Literal[
-    "row", "quarantined", "deduplicated", "filtered", "dropped", "aggregated", "left out", "unknown"
-]
+    "row", "quarantined", "deduplicated", "filtered", "dropped", "aggregated", "left out",
+    "erased", "unknown",
+]  # fmt: skip
 
 
 class LayerFate(Record):
@@ -142,11 +143,12 @@ class LayerFate(Record):
 
     layer: Layer
     fate: Fate
-    """`row`: it is there; `aggregated`: in the rows of `keys`; `left out`: the function that
-    aggregates made no row of its group; `unknown`: the layer does not say which records it is of;
-    else the way in which it left."""
+    """`row`: it is there; `aggregated`: in the rows of `keys`; `left out`: there is no row of its
+    group; `erased`: on purpose, from every layer; `unknown`: the layer does not say which records
+    it is of; else the way in which it left."""
     by: tuple[str, ...] = ()
-    """The rules, filter or function that it left by."""
+    """The rules, filter or function that it left by; of a group that was left out, the function
+    that aggregates, and every step after it that left out rows."""
     reasons: tuple[str, ...] = ()
     """In words."""
     state: str | None = None

@@ -96,7 +96,11 @@ class LayerBase:
             grain=grain,
             contract=None
             if contract is None
-            else ContractRef(version=contract.version, sha256=contract.sha256),
+            else ContractRef(
+                version=contract.version,
+                sha256=contract.sha256,
+                personal=bool(contract.personal),
+            ),
             discreet=footer.discreet or bool(contract and contract.personal),
         )
         return Transition(config, move, self._clock, begun)

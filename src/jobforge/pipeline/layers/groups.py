@@ -1,7 +1,7 @@
 """Which source records went into each row of an aggregate, where its grain is declared.
 
-A group is every row that has its key when the first function loses the identity of
-the rows. What that function leaves out of a group by itself (a filter before its
+A group is every row that has its key when the first function makes one row of
+several. What that function leaves out of a group by itself (a filter before its
 `group_by`) nobody can see; where it leaves out a whole group, that is seen.
 """
 
@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import polars as pl
 
 from jobforge.errors import GrainError, InvalidOptionError, nearest
+from jobforge.pipeline.column_lineage.record import Influence
+from jobforge.pipeline.column_lineage.trace import traced
 from jobforge.pipeline.layers.guard import Guard
 from jobforge.pipeline.layers.stages import Stage
 from jobforge.pipeline.provenance import (
@@ -23,6 +25,8 @@ from jobforge.pipeline.provenance import (
 )
 from jobforge.pipeline.work import Written
 from jobforge.quality.columns import columns, free_name
+
+_GATHERING = (Influence.GROUP_BY, Influence.AGGREGATION)
 
 
 def check_grain(grain: object) -> tuple[str, ...]:
@@ -47,7 +51,7 @@ def groups_of(
     """The key of the group and the identity of each row that goes into an aggregate.
 
     Returns:
-        None where no grain is declared, or where rows keep their identity.
+        None where no grain is declared, or where no function makes one row of several.
 
     Raises:
         GrainError: A column of the grain is not there, before or after.
@@ -55,7 +59,7 @@ def groups_of(
     if not grain:
         return None
     _check_there(guard, finished, grain, "the gold table has", "")
-    loser = next((stage for stage in stages if not stage.identified), None)
+    loser = next((stage for stage in stages if not stage.identified or _gathers(stage)), None)
     if loser is None or not guard.opened.footer.traceable:
         return None
     before = loser.before
@@ -81,6 +85,15 @@ def groups_of(
     return before.filter(pl.col(SOURCE_ROW).is_not_null()).select(
         columns(grain), pl.col(SOURCE_ROW), file, batch
     )
+
+
+def _gathers(stage: Stage) -> bool:
+    """Whether a function makes one row of several, which may have the number of one of them."""
+    if stage.chooses or stage.parting is not None:
+        return False
+    flow = traced(stage.frame, stage.before, computed=stage.computed)
+    origins = (flow.rows, *flow.columns.values())
+    return any(kind in _GATHERING for origin in origins for _, kind in origin.sources)
 
 
 def _check_there(

@@ -66,6 +66,10 @@ class Snapshot:
             )
         return path
 
+    def was_rewritten(self, file: str) -> bool:
+        """Whether an erasure wrote a file anew."""
+        return file in self._instead
+
     def corrections(self, batch_id: str) -> list[BatchRecord]:
         """Batches that were to bring rejects of a batch in, corrected; oldest first."""
         return [record for record in self.records if record.cures == batch_id]
