@@ -20,6 +20,7 @@ from jobforge import (
     references,
     trim,
 )
+from jobforge.errors import InvalidConfigError, InvalidOptionError
 from jobforge.pipeline import lineage
 from jobforge.pipeline.audit.replay import replay
 from jobforge.pipeline.fingerprint import fingerprint
@@ -222,6 +223,16 @@ def test_defaults_of_local_functions_are_values_that_they_hold(
     # What a partial gives takes the place of a default.
     step = partial(then[0], day=date(2026, 5, 5))
     assert fingerprint(step, "step").bound == {"day": "datetime.date(2026, 5, 5)"}
+
+
+def test_steps_for_a_layer_without_steps_are_refused(
+    engine: PipelineEngine, tmp_path: Path
+) -> None:
+    batch = engine.run_full_pipeline(orders(tmp_path), "orders")["batch_id"]
+    with pytest.raises(InvalidConfigError, match="no layer 'gld'"):
+        replay(engine.config, batch, transforms={"gld": [trim()]})
+    with pytest.raises(InvalidOptionError, match="given for bronze, which has none"):
+        replay(engine.config, batch, transforms={"bronze": [trim()]})
 
 
 def test_local_functions_and_lambdas_are_passed(engine: PipelineEngine, tmp_path: Path) -> None:
