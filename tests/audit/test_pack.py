@@ -358,6 +358,15 @@ def test_batches_are_replayed_on_request(engine: PipelineEngine, tmp_path: Path)
     assert verdicts == ["identical"] * 2
 
 
+def test_replays_do_not_make_two_packs_of_one_state_differ(
+    engine: PipelineEngine, tmp_path: Path
+) -> None:
+    at = PipelineEngine(engine.config, clock=lambda: datetime(2027, 1, 1, tzinfo=UTC))
+    one, two = (at.pack("orders", tmp_path / f"{n}.zip", replay=True) for n in "ab")
+    assert one.sha256 == two.sha256
+    assert str(tmp_path) not in contents(one.path)["replays.json"].decode()
+
+
 def test_a_verdict_is_told_where_somebody_replayed_and_is_never_made_up(
     engine: PipelineEngine, tmp_path: Path
 ) -> None:

@@ -6,9 +6,11 @@ import importlib
 import shutil
 import sys
 from collections.abc import Callable
+from datetime import date
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import polars as pl
 import pytest
@@ -18,12 +20,15 @@ from jobforge import (
     references,
     trim,
 )
+from jobforge.errors import InvalidConfigError, InvalidOptionError
+from jobforge.pipeline import lineage
 from jobforge.pipeline.audit.replay import replay
+from jobforge.pipeline.fingerprint import fingerprint
 from replay_support import (
-    DIFFERS,
     IDENTICAL,
     NOT_PROVABLE,
     ORDERS,
+    edited,
     layers,
     orders,
     verdicts,
@@ -115,7 +120,119 @@ def test_code_that_is_gone(engine: PipelineEngine, tmp_path: Path, module: Write
     importlib.invalidate_caches()
     broken = layers(replay(engine.config, batch))["silver"].reasons[0]
     assert "cannot be imported: ZeroDivisionError" in broken
-    assert replay(engine.config, batch, transforms=[tidy]).verdict is not DIFFERS
+    # Python reads the text of a function from its file, which has another one by now.
+    given = layers(replay(engine.config, batch, transforms=[tidy]))["silver"]
+    assert (given.verdict, given.reasons) == (NOT_PROVABLE, (broken,))
+    (tmp_path / "code/steps_of_a_user.py").write_text("import sys\nsys.exit(0)")
+    importlib.invalidate_caches()
+    ended = layers(replay(engine.config, batch))["silver"]
+    assert ended.verdict is NOT_PROVABLE
+    assert "cannot be imported: SystemExit: 0" in ended.reasons[0]
+
+
+KINDS = (
+    "class Tidy:\n"
+    "    def __call__(self, lf):\n        return lf.head(50)\n"
+    "    def method(self, lf):\n        return lf.head(40)\n"
+    "    @staticmethod\n    def static(lf):\n        return lf.head(30)\n"
+)
+
+
+def test_a_method_or_an_object_is_not_its_class(
+    engine: PipelineEngine, tmp_path: Path, module: Write
+) -> None:
+    tidy = module(KINDS).Tidy
+    for step in (tidy(), tidy().method, partial(tidy())):
+        batch = engine.run_full_pipeline(orders(tmp_path), "orders", silver_transforms=[step])[
+            "batch_id"
+        ]
+        for named in ((), [sys.modules["steps_of_a_user"]]):
+            found = layers(replay(engine.config, batch, modules=named))["silver"]
+            assert found.verdict is NOT_PROVABLE, found
+            assert "is a method, an object or a wrapper" in found.reasons[0]
+            assert found.reasons[0].endswith("pass it")
+        assert replay(engine.config, batch, transforms=[step]).verdict is IDENTICAL
+        other = layers(replay(engine.config, batch, transforms=[tidy]))["silver"]
+        assert other.verdict is NOT_PROVABLE, other
+    batch = engine.run_full_pipeline(orders(tmp_path), "orders", silver_transforms=[tidy.static])[
+        "batch_id"
+    ]
+    assert replay(engine.config, batch).verdict is IDENTICAL
+
+
+def test_a_method_of_a_script_is_not_taken_from_its_file(
+    engine: PipelineEngine, tmp_path: Path, module: Write
+) -> None:
+    script = module(KINDS)
+    for step in (script.Tidy(), script.Tidy().method):
+        batch = engine.run_full_pipeline(orders(tmp_path), "orders", silver_transforms=[step])[
+            "batch_id"
+        ]
+        log = lineage.known(engine.config, batch).transitions[2]
+        (was,) = log.transforms_applied
+        name = was.qualified_name.replace("steps_of_a_user", "__main__")
+        main = was.model_copy(update={"module": "__main__", "qualified_name": name})
+        edited(engine.config, batch, "silver", transforms_applied=(main,))
+        found = layers(replay(engine.config, batch, modules=[script]))["silver"]
+        assert found.verdict is NOT_PROVABLE, found
+        assert found.reasons[0].endswith("pass it")
+
+
+def test_a_value_that_the_record_cannot_make_again_is_no_other_value(
+    engine: PipelineEngine, tmp_path: Path, module: Write
+) -> None:
+    text = "def since(lf, day):\n    return lf.with_columns(day=pl.lit(day))\n"
+    step = partial(module(text).since, day=date(2026, 1, 2))
+    batch = engine.run_full_pipeline(orders(tmp_path), "orders", silver_transforms=[step])[
+        "batch_id"
+    ]
+    found = layers(replay(engine.config, batch))["silver"]
+    assert found.verdict is NOT_PROVABLE
+    assert found.reasons == ("since holds day, which the record cannot make again: pass it",)
+    assert replay(engine.config, batch, transforms=[step]).verdict is IDENTICAL
+    later = partial(step.func, day=date(2026, 1, 3))
+    other = layers(replay(engine.config, batch, transforms=[later]))["silver"]
+    assert other.reasons == ("since holds another value of day than it did",)
+
+
+def test_defaults_of_local_functions_are_values_that_they_hold(
+    engine: PipelineEngine, tmp_path: Path
+) -> None:
+    def made(day: date, least: int) -> list[Any]:
+        def placed(lf: pl.LazyFrame, day: date = day) -> pl.LazyFrame:
+            return lf.with_columns(day=pl.lit(day))
+
+        def named(lf: pl.LazyFrame, *, least: int = least) -> pl.LazyFrame:
+            return lf.with_columns(least=pl.lit(least))
+
+        class Called:
+            def __call__(self, lf: pl.LazyFrame, day: date = day) -> pl.LazyFrame:
+                return lf.with_columns(day=pl.lit(day), least=pl.lit(least))
+
+        return [placed, named, Called()]
+
+    then, now = made(date(2026, 1, 2), 1), made(date(2026, 1, 3), 2)
+    for step, other, names in zip(then, now, ("day", "least", "day, least"), strict=True):
+        batch = engine.run_full_pipeline(orders(tmp_path), "orders", silver_transforms=[step])[
+            "batch_id"
+        ]
+        assert replay(engine.config, batch, transforms=[step]).verdict is IDENTICAL
+        found = layers(replay(engine.config, batch, transforms=[other]))["silver"]
+        assert found.verdict is NOT_PROVABLE, found
+        assert f"holds another value of {names} than it did" in found.reasons[0]
+    # What a partial gives takes the place of a default.
+    step = partial(then[0], day=date(2026, 5, 5))
+    assert fingerprint(step, "step").bound == {"day": "datetime.date(2026, 5, 5)"}
+
+
+def test_steps_for_a_layer_without_steps_are_refused(
+    engine: PipelineEngine, tmp_path: Path
+) -> None:
+    batch = engine.run_full_pipeline(orders(tmp_path), "orders")["batch_id"]
+    with pytest.raises(InvalidConfigError, match="no layer 'gld'"):
+        replay(engine.config, batch, transforms={"gld": [trim()]})
+    with pytest.raises(InvalidOptionError, match="given for bronze, which has none"):
+        replay(engine.config, batch, transforms={"bronze": [trim()]})
 
 
 def test_local_functions_and_lambdas_are_passed(engine: PipelineEngine, tmp_path: Path) -> None:

@@ -126,12 +126,63 @@ def test_into_keeps_what_comes_out(project: Path) -> None:
 
 def test_calls_that_make_no_sense(project: Path) -> None:
     batch = batch_of(project)
+    for folder in (project, project / "etl"):
+        (folder / "ends.py").write_text("import sys\nsys.exit(0)\n")
     for words, code, told in (
         ((batch, "--code", "etl/nothing.py"), 2, "there is no file"),
         ((batch, "--code", "no_such_module"), 2, "cannot be imported"),
+        ((batch, "--code", "etl/ends.py"), 2, "ends.py cannot be imported: SystemExit: 0"),
+        ((batch, "--code", "ends"), 2, "ends cannot be imported: SystemExit: 0"),
         (("0f6c0000-0000-4000-8000-000000000000",), 2, "there is no batch"),
         ((batch, "--data-root", "other"), 1, "there is no data root"),
     ):
         done = replay(project, *words)
         assert done.returncode == code, done.stderr
         assert told in done.stderr
+
+
+def test_a_module_that_ends_the_process_is_not_provable(project: Path) -> None:
+    (project / "steps.py").write_text("def tidy(lf):\n    return lf\n")
+    text = SCRIPT.replace("import rates", "import rates\nfrom steps import tidy")
+    (project / "job.py").write_text(text.replace("[dear, ", "[tidy, "))
+    (project / "rates.py").write_text("")
+    done = run(project, sys.executable, "job.py")
+    assert done.returncode == 0, done.stderr
+    assert replay(project, done.stdout.strip()).returncode == 0
+    (project / "steps.py").write_text("import sys\nsys.exit(0)\n")
+    ended = replay(project, done.stdout.strip())
+    assert ended.returncode == 4, ended.stdout
+    assert "the module steps of tidy cannot be imported: SystemExit: 0" in " ".join(
+        ended.stdout.split()
+    )
+
+
+def test_a_file_of_a_user_is_not_taken_for_one_of_python(project: Path) -> None:
+    batch = batch_of(project)
+    for folder in (project, project / "etl"):
+        for name in ("html", "yaml", "difflib", "webbrowser"):
+            (folder / f"{name}.py").write_text("raise RuntimeError('not Python')\n")
+    # As the installed command does, unlike `python -c`: the current folder is not on the path.
+    start = "import sys; sys.path.remove(''); from jobforge.cli.main import main; main()"
+    words = (batch, "--code", "etl/job.py")
+    done = run(project, sys.executable, "-c", start, "replay", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    look = (
+        "import sys; sys.path.remove(''); from jobforge.cli.code import modules; "
+        "modules(['etl/job.py']); import webbrowser, rates; print(rates.LEAST)"
+    )
+    found = run(project, sys.executable, "-c", look)
+    assert found.stdout == "1\n", found.stderr
+    into = ("pack", "t", "--into", "t.zip")
+    packed = run(project, sys.executable, "-c", start, *into, "--replay", "--code", "etl/job.py")
+    assert packed.returncode == 0, packed.stderr
+
+
+def test_code_of_a_pack_is_for_its_replay(project: Path) -> None:
+    batch_of(project)
+    start = "from jobforge.cli.main import main; main()"
+    words = ("pack", "t", "--into", "t.zip", "--code", "etl/job.py")
+    done = run(project, sys.executable, "-c", start, *words)
+    assert done.returncode == 2
+    assert "add --replay" in done.stderr
+    assert not (project / "t.zip").exists()

@@ -158,7 +158,14 @@ def test_the_first_run_warns_once(
 def test_any_row_of_a_key_is_told_and_excuses(engine: PipelineEngine, tmp_path: Path) -> None:
     ran = engine.run_full_pipeline(orders(tmp_path), "orders", gold_transforms=[any_of_a_kind])
     assert "keeps any row" in ran["logs"][3].notes[0].text
-    assert replay(engine.config, ran["batch_id"]).verdict is not DIFFERS
+    # As if another row of one kind had been kept.
+    other = pl.read_parquet(ran["gold_path"]).with_columns(
+        note=pl.when(pl.int_range(pl.len()) == 0).then(pl.lit("of another row")).otherwise("note")
+    )
+    rewritten(engine.config, ran["batch_id"], "gold", ran["gold_path"], other)
+    gold = layers(replay(engine.config, ran["batch_id"]))["gold"]
+    assert gold.verdict is NOT_PROVABLE
+    assert "keeps any row" in gold.reasons[-1]
     with pytest.raises(JobforgeError, match="impossible to repeat"):
         deduplicate("kind", keep="any")
 

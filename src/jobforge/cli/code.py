@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -13,7 +14,7 @@ from jobforge.errors import InvalidOptionError
 
 
 def modules(names: Sequence[str]) -> list[ModuleType]:
-    """Modules by name, or Python files; the current folder is looked in, as `python -m` does.
+    """Modules by name, or Python files; the current folder is looked in last.
 
     A file is not run as a program: its `if __name__ == "__main__"` is not entered.
 
@@ -22,23 +23,22 @@ def modules(names: Sequence[str]) -> list[ModuleType]:
     """
     here = str(Path.cwd())
     if here not in sys.path:
-        sys.path.insert(0, here)
+        sys.path.append(here)  # not first: a html.py there would be ours, too, in place of Python's
     return [_file(Path(name)) if name.endswith(".py") else _module(name) for name in names]
 
 
 def _module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit is one: a script that ends the process here
         raise _refused(name, error) from error
 
 
 def _file(path: Path) -> ModuleType:
     if not path.is_file():
         raise InvalidOptionError(f"--code: there is no file {path}", hint="look at the spelling")
-    folder = str(path.resolve().parent)  # where its own imports are looked for, as in a script
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
     known = sys.modules.get(path.stem)
     if known is not None and _same(known, path):
         return known
@@ -49,11 +49,33 @@ def _file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
+        with _beside(path):
+            spec.loader.exec_module(module)
+    except BaseException as error:
+        sys.modules.pop(name, None)
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise _refused(str(path), error) from error
     return module
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[None]:
+    """Look for imports in the folder of a script.
+
+    First while it is loaded, as when it ran; then last, for those that its
+    functions make: what we import ourselves meanwhile is not looked for there.
+    """
+    folder = str(path.resolve().parent)
+    before = list(sys.path)
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # a script may change the path itself
+            sys.path.remove(folder)
+        if folder not in before:
+            sys.path.append(folder)
 
 
 def _same(module: ModuleType, path: Path) -> bool:
@@ -61,7 +83,7 @@ def _same(module: ModuleType, path: Path) -> bool:
     return file is not None and Path(file).resolve() == path.resolve()
 
 
-def _refused(name: str, error: Exception) -> InvalidOptionError:
+def _refused(name: str, error: BaseException) -> InvalidOptionError:
     first = (str(error).splitlines() or [""])[0]
     return InvalidOptionError(
         f"--code: {name} cannot be imported: {type(error).__name__}: {first}",

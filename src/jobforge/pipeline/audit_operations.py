@@ -179,8 +179,9 @@ class AuditOperations:
 
         Raises:
             TableNotFoundError: There is no such batch.
-            InvalidOptionError: The batch moved no rows or has no staged file, or
-                the folder is not empty.
+            InvalidOptionError: The batch moved no rows or has no staged file, the folder
+                is not empty or in the data root, or steps are given for a layer without.
+            InvalidConfigError: Steps are given for a layer that is none.
             TableDamagedError: A recorded file is missing, or is not what was written.
             StorageError: The replay cannot be written.
         """

@@ -146,25 +146,52 @@ def named(module: ModuleType | None, qualified: Any) -> object:  # noqa: ANN401 
 
 
 def _held(function: Any, inner: Any, *, importable: bool) -> Iterator[Held]:  # noqa: ANN401 - any
-    """Arguments of partials, the state of an object, and what a local function closes over."""
-    while isinstance(function, functools.partial):
-        for place, value in enumerate(function.args):
-            yield _described(str(place), value)
-        for name, value in sorted(function.keywords.items()):
-            yield _described(name, value)
-        function = function.func
+    """Arguments of partials, the state of an object, and what a local function comes with."""
+    given = dict(_given(function))
+    yield from (_described(name, value) for name, value in given.items())
     owner = getattr(inner, "__self__", None) if inspect.ismethod(inner) else inner
     if owner is not None and not inspect.isroutine(owner) and not inspect.isclass(owner):
         for name, value in sorted(getattr(owner, "__dict__", {}).items()):
             yield _described(f"self.{name}", value)
     if importable:
         return  # its defaults and what it closes over come with its module
-    names = getattr(getattr(inner, "__code__", None), "co_freevars", ())
-    for name, cell in zip(names, getattr(inner, "__closure__", None) or (), strict=False):
+    called = inner if inspect.isroutine(inner) else type(inner).__call__
+    for name, value in _defaults(called):
+        if name not in given:
+            yield _described(name, value)
+    yield from _cells(called)
+
+
+def _given(function: Any) -> Iterator[tuple[str, object]]:  # noqa: ANN401 - any
+    """Arguments of partials, by their place or name; of two for one name the outer one counts."""
+    partials = []
+    while isinstance(function, functools.partial):
+        partials.append(function)
+        function = function.func
+    for one in reversed(partials):
+        yield from ((str(place), value) for place, value in enumerate(one.args))
+        yield from sorted(one.keywords.items())
+
+
+def _cells(function: Any) -> Iterator[Held]:  # noqa: ANN401 - any
+    """What a function closes over."""
+    names = getattr(getattr(function, "__code__", None), "co_freevars", ())
+    for name, cell in zip(names, getattr(function, "__closure__", None) or (), strict=False):
         try:
             yield _described(name, cell.cell_contents)
         except ValueError:  # a name that was never given a value
             yield Held(name, "<empty>")
+
+
+def _defaults(function: Any) -> Iterator[tuple[str, object]]:  # noqa: ANN401 - any
+    """What the arguments of a function are unless given."""
+    code = getattr(function, "__code__", None)
+    if not isinstance(code, CodeType):
+        return
+    values = getattr(function, "__defaults__", None) or ()
+    places = code.co_varnames[: code.co_argcount]
+    yield from zip(places[len(places) - len(values) :], values, strict=True)
+    yield from sorted((getattr(function, "__kwdefaults__", None) or {}).items())
 
 
 def _described(name: str, value: object) -> Held:

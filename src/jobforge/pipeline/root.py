@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import AwareDatetime
 
 from jobforge._version import __version__
-from jobforge.errors import DataRootError
+from jobforge.errors import DataRootError, InvalidOptionError
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.records import RECORD_FORMAT, Record, parse_record, read_record
 from jobforge.storage.rewrite import rewrite
@@ -47,6 +47,19 @@ def check_root(config: PipelineConfig) -> None:
     path = root_record_path(config)
     if path.is_file():
         read_record(path, RootRecord)
+
+
+def check_outside(config: PipelineConfig, path: Path) -> None:
+    """Refuse a path in the data root for what is none of its files.
+
+    Raises:
+        InvalidOptionError: It is there.
+    """
+    if path.resolve().is_relative_to(config.data_root.resolve()):
+        raise InvalidOptionError(
+            f"{path} is in the data root, where `verify` would not know it",
+            hint="name a place elsewhere",
+        )
 
 
 def prepare_root(config: PipelineConfig, at: AwareDatetime) -> None:

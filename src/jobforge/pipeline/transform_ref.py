@@ -31,7 +31,7 @@ class TransformRef(Record):
     """Of the file of the module, as it was when the step ran."""
     bound: dict[str, str] = Field(default_factory=dict)
     """What the function carries with it: arguments of a partial, the state of an object, what a
-    local function closes over; of what the record cannot keep, the type."""
+    local function has as defaults or closes over; of what the record cannot keep, the type."""
     importable: bool = False
     """Whether another process finds the function by its name."""
     unprovable: str | None = None

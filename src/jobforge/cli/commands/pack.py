@@ -9,6 +9,7 @@ import typer
 
 import jobforge
 from jobforge.cli import code, output, parameters
+from jobforge.errors import InvalidOptionError
 
 What = Annotated[
     str, typer.Argument(help="table or domain/table, or a batch id.", metavar="TABLE|BATCH")
@@ -43,6 +44,11 @@ def pack(
     Example: jobforge pack sales/orders --into orders.zip
     """
     out = output.choose(as_json=as_json)
+    if modules and not replay:
+        raise InvalidOptionError(
+            "--code names the code of a replay, and nothing is replayed",
+            hint="add --replay, or leave --code out",
+        )
     from jobforge.cli.progress import progress_bar
 
     engine = jobforge.PipelineEngine(output.config(data_root))
@@ -53,7 +59,7 @@ def pack(
             replace=replace,
             personal=personal,
             replay=replay,
-            modules=code.modules(modules or []),
+            modules=code.modules(modules or []) if replay else (),
             progress=progress,
         )
     if as_json:

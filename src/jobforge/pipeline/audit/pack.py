@@ -22,6 +22,7 @@ from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.records import RECORD_FORMAT, Record, Sha256
 from jobforge.pipeline.rejects.export import new_file
 from jobforge.pipeline.rejects.listing import MASK
+from jobforge.pipeline.root import check_outside
 from jobforge.pipeline.transition import Clock, utc_now
 from jobforge.storage.source import hash_file
 
@@ -120,11 +121,7 @@ def _target(config: PipelineConfig, into: Path | str, *, replace: bool) -> Path:
     if not isinstance(named, (str, Path)) or Path(named).suffix.lower() != ".zip":
         raise InvalidOptionError(f"{str(named)!r} is no name of a zip file", hint=hint)
     target = Path(named)
-    if target.resolve().is_relative_to(config.data_root.resolve()):
-        raise InvalidOptionError(
-            f"{target} is in the data root, where `verify` would not know it",
-            hint="name a file elsewhere",
-        )
+    check_outside(config, target)
     if replace and target.is_file():
         return target
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ from jobforge.pipeline.audit.replay_run import Again
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.models import MOVES, BatchRecord, LayerTransitionLog, TransitionStatus
 from jobforge.pipeline.rejects.snapshot import Snapshot
-from jobforge.pipeline.root import check_root
+from jobforge.pipeline.root import check_outside, check_root
 from jobforge.storage.debris import mark, scratch_path
 from jobforge.storage.publish import make_folder
 
@@ -34,6 +35,8 @@ _REPEATABLE = {
     )
 }  # fmt: skip
 """Refusals for what rows, contract and code are; others are of the machine or of other writers."""
+_MEMORY = re.compile(r" failed: MemoryError\b")
+"""How the error of a step tells that the machine had too little; it is one of the machine, too."""
 
 
 def replay(
@@ -63,22 +66,27 @@ def replay(
 
     Raises:
         TableNotFoundError: There is no such batch.
-        InvalidOptionError: The batch moved no rows or has no staged file, or
-            the folder is not empty.
+        InvalidOptionError: The batch moved no rows or has no staged file, the folder
+            is not empty or in the data root, or steps are given for a layer without.
+        InvalidConfigError: Steps are given for a layer that is none.
         TableDamagedError: A recorded file is missing, or is not what was written.
         StorageError: The replay cannot be written.
     """
     check_root(config)
+    code = Code(transforms, modules)
+    code.check()
     record = lineage.known(config, batch_id)
     staged, moves = _moves(record)
     snapshot = Snapshot.of(config)
     with events.silent(), _place(config, record, into) as folder:
-        again = Again(snapshot, record, Code(transforms, modules), folder, {})
+        again = Again(snapshot, record, code, folder, {})
         found = [_staged(again, staged)]
         left_out = [_left_out(log, moves[at + 1 :]) for at, log in enumerate(moves)]
         for log, why in zip(moves, left_out, strict=True):
             if why is None:
-                found.append(_layer(again, log, found, compare=compare))
+                layer = _layer(again, log, found, compare=compare)
+                # Of a scratch folder nothing is named that will be gone.
+                found.append(layer if into is not None else layer.model_copy(update={"file": None}))
     verdicts = [layer.verdict for layer in found if layer.verdict is not None]
     return Replay(
         batch_id=record.batch_id,
@@ -128,11 +136,9 @@ def _left_out(log: LayerTransitionLog, later: Sequence[LayerTransitionLog]) -> s
     if any(other.target_layer is log.target_layer for other in later):
         return f"an attempt at {log.target_layer} that failed is not run again: a later one counts"
     code = log.errors[0].code if log.errors else "no error"
-    if code not in _REPEATABLE:
-        return (
-            f"an attempt at {log.target_layer} was not stopped by its rows ({code}): not run again"
-        )
-    return None
+    if code in _REPEATABLE and not _MEMORY.search(log.errors[0].message):
+        return None
+    return f"an attempt at {log.target_layer} was not stopped by its rows ({code}): not run again"
 
 
 def _staged(again: Again, log: LayerTransitionLog) -> LayerReplay:
@@ -174,7 +180,7 @@ def _layer(
             layer=log.target_layer,
             transition_id=log.transition_id,
             verdict=None,
-            notes=(f"it is refused: {ran.error.message}",) if ran.error is not None else (),
+            notes=(f"it is refused: {ran.told}",) if ran.error is not None else (),
             file=file,
         )
     before = ReplayVerdict.IDENTICAL
@@ -189,11 +195,13 @@ def _place(config: PipelineConfig, record: BatchRecord, into: Path | str | None)
     """A folder for the data root of the replay.
 
     Raises:
-        InvalidOptionError: The folder that was named has something in it.
+        InvalidOptionError: The folder that was named has something in it, or is in the
+            data root.
         DataRootError: It cannot be made.
     """
     if into is not None:
         folder = Path(into)
+        check_outside(config, folder)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InvalidOptionError(f"{folder} is no empty folder", hint="name another one")
         make_folder(folder)

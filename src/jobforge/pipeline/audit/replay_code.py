@@ -5,15 +5,16 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
+import inspect
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from types import ModuleType
-from typing import Any
 
-from jobforge.errors import InvalidRuleError
-from jobforge.pipeline.code import named
-from jobforge.pipeline.config import Layer
+from jobforge.errors import InvalidOptionError, InvalidRuleError
+from jobforge.pipeline.code import named, unwrap
+from jobforge.pipeline.config import Layer, parse_layer
 from jobforge.pipeline.fingerprint import fingerprint
 from jobforge.pipeline.models import LayerTransitionLog
 from jobforge.pipeline.steps import Transform
@@ -22,6 +23,9 @@ from jobforge.quality.recipes import step_of
 
 Transforms = Mapping[str, Sequence[Transform]] | Sequence[Transform]
 """Steps by layer, or all together."""
+_WITH_STEPS = (Layer.SILVER, Layer.GOLD)
+_CLASS = re.compile(r"\s*(?:@.*\n\s*)*class\b")
+"""The text of a class begins so: what ran was an object of it."""
 
 
 class NotRecoverableError(Exception):
@@ -67,6 +71,21 @@ class Code:
             return list(self.given.get(layer.value, ()))
         return list(self.given)
 
+    def check(self) -> None:
+        """Refuse steps that are given for a layer that has none.
+
+        Raises:
+            InvalidConfigError: There is no such layer.
+            InvalidOptionError: It has no steps.
+        """
+        for name in self.given if isinstance(self.given, Mapping) else ():
+            layer = parse_layer(name)
+            if layer not in _WITH_STEPS:
+                raise InvalidOptionError(
+                    f"transforms are given for {layer}, which has none",
+                    hint=f"the layers that have some are {' and '.join(_WITH_STEPS)}",
+                )
+
     def _step(self, was: TransformRef, given: Sequence[Transform]) -> Recovered:
         changed: list[str] = []
         found: list[Recovered] = []
@@ -87,7 +106,9 @@ class Code:
     def _matched(self, was: TransformRef, function: Transform) -> Recovered | str | None:
         """A step that is the recorded one; why not, where it has its name; else None."""
         now = fingerprint(function, was.name)
-        if _last(now.qualified_name) != _last(was.qualified_name):
+        # A class has the text of its objects, and is none of them.
+        other = inspect.isclass(unwrap(function)) and not (was.importable or was.definition)
+        if other or _last(now.qualified_name) != _last(was.qualified_name):
             return None
         held = _held_otherwise(was, now)
         if was.code_sha256 == now.code_sha256 and not held:
@@ -101,14 +122,18 @@ class Code:
         return f"the code has changed: {was.name} is not the code that ran"
 
     def _candidates(self, was: TransformRef) -> Iterator[Transform]:
-        """What stands under the name of a function, in the modules that were named and its own."""
+        """What stands under the name of a function, in the modules that were named and its own.
+
+        Nothing where it was no function of a module: of a method or an object, a module
+        has the class only, whose text is the same and which is another thing.
+        """
         name = _name_in_module(was)
-        if "<" in name or was.definition:
+        if _unfindable(was) is not None:
             return
-        for module in self.modules:
-            yield from _with_arguments(was, named(module, name))
-        if _home(was) != "__main__":
-            yield from _with_arguments(was, named(_imported(was), name))
+        modules = chain(self.modules, [] if _home(was) == "__main__" else [_imported(was)])
+        for found in (named(module, name) for module in modules):
+            if callable(found) and (was.importable or not inspect.isclass(found)):
+                yield _with_arguments(was, found)
 
 
 def _held_otherwise(was: TransformRef, now: TransformRef) -> list[str]:
@@ -150,12 +175,15 @@ def _imported(was: TransformRef) -> ModuleType | None:
 
     Raises:
         NotRecoverableError: It is there, and cannot be imported.
+        KeyboardInterrupt: Somebody does not want to wait for it.
     """
     try:
         return importlib.import_module(_home(was))
     except ModuleNotFoundError:
         return None
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit is one: a script that ends the process here
         first = (str(error).splitlines() or [""])[0]
         raise NotRecoverableError(
             f"the module {_home(was)} of {was.name} cannot be imported: "
@@ -163,28 +191,30 @@ def _imported(was: TransformRef) -> ModuleType | None:
         ) from error
 
 
-def _with_arguments(was: TransformRef, function: Any) -> Iterator[Transform]:  # noqa: ANN401 - what stands there
-    """The function with the arguments that a partial bound to it; nothing where it is none."""
-    if not callable(function):
-        return
+def _with_arguments(was: TransformRef, function: Transform) -> Transform:
+    """The function with the arguments that a partial bound to it."""
     positions, words = {}, {}
     for name, text in was.bound.items():
-        try:
-            value = ast.literal_eval(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            continue  # then it does not match, and that is said
         if name.isdecimal():
-            positions[int(name)] = value
-        elif name.isidentifier():
-            words[name] = value
-    if positions or words:
-        function = functools.partial(
-            function, *(positions[at] for at in sorted(positions)), **words
-        )
-    yield function
+            positions[int(name)] = ast.literal_eval(text)
+        else:
+            words[name] = ast.literal_eval(text)
+    if not positions and not words:
+        return function
+    return functools.partial(function, *(positions[at] for at in sorted(positions)), **words)
 
 
 def _gone(was: TransformRef) -> str:
+    why = _unfindable(was)
+    if why is not None:
+        return why
+    if _home(was) == "__main__":
+        return f"{was.name} was defined in a script: name the file of the script"
+    return f"the code of {was.name} is gone: there is no {was.qualified_name}"
+
+
+def _unfindable(was: TransformRef) -> str | None:
+    """Why no module can have what ran; None where one can."""
     name = _name_in_module(was)
     if was.definition:
         return f"{was.name} holds what the record does not keep: pass the step itself"
@@ -192,9 +222,22 @@ def _gone(was: TransformRef) -> str:
         return "a lambda has no name to be found by: pass it, or write a function"
     if "<locals>" in name:
         return f"{was.name} is defined inside another function: pass it, or move it to a module"
-    if _home(was) == "__main__":
-        return f"{was.name} was defined in a script: name the file of the script"
-    return f"the code of {was.name} is gone: there is no {was.qualified_name}"
+    lost = [name for name, text in was.bound.items() if not _is_literal(text)]
+    if lost:
+        return f"{was.name} holds {', '.join(lost)}, which the record cannot make again: pass it"
+    # A function of a script is none of an importable module, and older records do not tell.
+    told = was.module is not None and was.module != "__main__"
+    if was.importable or not (told or "." in name or _CLASS.match(was.source or "")):
+        return None
+    return f"{was.name} is a method, an object or a wrapper, which no module has as such: pass it"
+
+
+def _is_literal(text: str) -> bool:
+    try:
+        ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return False
+    return True
 
 
 def _name_in_module(was: TransformRef) -> str:

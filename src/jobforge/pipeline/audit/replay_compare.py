@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
 
 from jobforge._version import __version__
+from jobforge.errors import AbandonedError, TableDamagedError
 from jobforge.pipeline.audit.replay_files import removal_of, whole
 from jobforge.pipeline.audit.replay_result import Compared, LayerReplay, ReplayVerdict, What
 from jobforge.pipeline.audit.replay_rows import differing
 from jobforge.pipeline.audit.replay_run import Ran
 from jobforge.pipeline.content import contents_of
 from jobforge.pipeline.footer import read_footer
+from jobforge.pipeline.layers.adding import may_add
 from jobforge.pipeline.models import Contents, LayerTransitionLog, TransitionStatus
 from jobforge.pipeline.rejects.snapshot import Snapshot
 
@@ -68,7 +72,7 @@ def _excuses(
         found.append(f"it ran with Polars {log.polars_version}, and this is {pl.__version__}")
     if log.jobforge_version != __version__:
         found.append(f"it ran with jobforge {log.jobforge_version}, and this is {__version__}")
-    if log.transforms_applied and ran.error is None and _nearly(compared):
+    if ran.error is None and _nearly(compared):
         found.append(_FLOATS)
     return found
 
@@ -85,24 +89,37 @@ def _outcome(log: LayerTransitionLog, ran: Ran) -> list[str]:
     was = log.errors[0].code if refused and log.errors else None
     if was == now:
         return []
-    told = ran.error.message if ran.error is not None else ""
     if was is None:
-        return [f"it was published, and is refused now: {now} {told}"]
+        return [f"it was published, and is refused now: {now} {ran.told}"]
     if now is None:
         return [f"it was refused with {was}, and is published now"]
-    return [f"it was refused with {was}, and now with {now}: {told}"]
+    return [f"it was refused with {was}, and now with {now}: {ran.told}"]
 
 
 def _counts(log: LayerTransitionLog, ran: Ran) -> list[str]:
-    """Whether the rows went where they went."""
-    if log.target_file is not None and log.account is None:
-        return []  # its process died before it had counted
+    """Whether the rows went where they went, and as many."""
+    published = log.target_file is not None
+    died = log.status is TransitionStatus.FAILED and published
+    if died and any(error.code == AbandonedError.code for error in log.errors):
+        return []  # its process may have ended before it had counted
     found = []
+    if not died and log.status is not ran.log.status:
+        found.append(f"it is recorded as {log.status}, and is {ran.log.status} now")
+    for what, was, now in (
+        ("in", log.row_count_in, ran.log.row_count_in),
+        ("out", log.row_count_out, ran.log.row_count_out),
+    ):
+        if was != now:
+            found.append(f"{_number(was)} rows {what} are recorded, and {_number(now)} counted now")
     if log.account != ran.log.account:
         found.append("the row account is another one")
     if log.rules != ran.log.rules:
         found.append("the rules count other rows")
     return found
+
+
+def _number(rows: int | None) -> str:
+    return "no" if rows is None else f"{rows:,}"
 
 
 def _files(snapshot: Snapshot, log: LayerTransitionLog, ran: Ran) -> list[Compared]:
@@ -118,7 +135,7 @@ def _files(snapshot: Snapshot, log: LayerTransitionLog, ran: Ran) -> list[Compar
             continue
         there = _there(snapshot, was, log.content_hash if what == "rows" else None)
         known = (log.contents, ran.log.contents) if what == "rows" else (None, None)
-        found.append(_compared(what, (was, there), ran.path(now), known))
+        found.append(_compared(what, (was, there), ran.path(now), known, _added(ran.log)))
     return found
 
 
@@ -133,12 +150,18 @@ def _compared(
     recorded: tuple[str | None, Path | None],
     replayed: Path | None,
     known: tuple[Contents | None, Contents | None],
+    added: int,
 ) -> Compared:
-    """Two files by what they hold; by what the logs say of that, where these can be compared."""
+    """Two files by what they hold; by what the logs say of that, where these can be compared.
+
+    Raises:
+        TableDamagedError: The recorded one cannot be read.
+    """
     file, there = recorded
     was, now = known
     if was is None or now is None or (was.algorithm, was.key) != (now.algorithm, now.key):
-        was = _contents(there) if there is not None else None
+        with _readable(there):
+            was = _contents(there) if there is not None else None
         now = _contents(replayed) if replayed is not None else None
     hashes = (was.hash if was is not None else None, now.hash if now is not None else None)
     if hashes[0] == hashes[1] and hashes[0] is not None:
@@ -146,10 +169,34 @@ def _compared(
     found = Compared(what=what, same=False, recorded_hash=hashes[0], replayed_hash=hashes[1])
     if (file is not None and there is None) or (there is None and replayed is None):
         return found
-    return found.model_copy(update=_difference(there, replayed))
+    with _readable(there):
+        return found.model_copy(update=_difference(there, replayed, added))
 
 
-def _difference(there: Path | None, replayed: Path | None) -> dict[str, object]:
+@contextmanager
+def _readable(path: Path | None) -> Iterator[None]:
+    """Say of which recorded file the rows cannot be read.
+
+    Raises:
+        TableDamagedError: They cannot.
+    """
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        first = (str(error).splitlines() or [""])[0]
+        raise TableDamagedError(
+            f"{path} cannot be read: {first}",
+            hint="restore it from a backup; nothing can be compared with it as it is",
+            file=str(path),
+        ) from error
+
+
+def _added(log: LayerTransitionLog) -> int:
+    """How many floats one value may be the sum of; 0 where no step adds any."""
+    return max(log.row_count_in or 0, 1) if may_add(log) else 0
+
+
+def _difference(there: Path | None, replayed: Path | None, added: int) -> dict[str, object]:
     """Which rows differ, as fields of `Compared`."""
     frames = [pl.scan_parquet(p, glob=False) if p is not None else None for p in (there, replayed)]
     one, other = frames
@@ -166,7 +213,7 @@ def _difference(there: Path | None, replayed: Path | None) -> dict[str, object]:
         told = [f"{n} ({was.get(n, 'none')}, now {now.get(n, 'none')})" for n in names]
         return {"columns": tuple(told) or ("their order",)}
     discreet = any(read_footer(p).discreet for p in (there, replayed) if p is not None)
-    found = differing(one, other, show=not discreet)
+    found = differing(one, other, show=not discreet, added=added)
     return {
         "differing": found.rows,
         "columns": found.columns,

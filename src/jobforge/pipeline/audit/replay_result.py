@@ -52,7 +52,7 @@ class Compared(Record):
     differing: NonNegativeInt | None = None
     """Rows that differ; null where the recorded file is gone, and nobody can say."""
     last_bits_only: bool = False
-    """Whether all that differs is the last bits of floats."""
+    """Whether all that differs is the last bits of floats, and a step may have added some."""
     columns: tuple[str, ...] = ()
     """The columns that differ."""
     first: tuple[RowDifference, ...] = ()
@@ -74,7 +74,7 @@ class LayerReplay(Record):
     """What may be worth knowing, and changes nothing."""
     compared: tuple[Compared, ...] = ()
     file: str | None = None
-    """What the replay wrote, where it is kept."""
+    """What the replay wrote; null where it is not kept."""
 
 
 class Replay(Record):

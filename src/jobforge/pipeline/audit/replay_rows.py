@@ -16,8 +16,15 @@ from jobforge.quality.columns import column, columns, free_name
 _SHOWN = 20
 _MATCHED = 10_000
 """Of more rows that differ it is not looked which columns do."""
-_LAST_BITS = 1e-9
-"""Floats that are nearer than this, relative to the larger one, differ by the order of sums."""
+_SPACING: dict[pl.DataType, float] = {
+    pl.Float64(): 2.0**-52,
+    pl.Float32(): 2.0**-23,
+    pl.Float16(): 2.0**-10,
+}
+"""From 1 to the next float. Each addition rounds by half of it, relative to the sum, so a sum of n
+floats of one sign is off by n - 1 halves, and two orders of adding them differ by twice that; one
+spacing more is for what is computed of the sum, such as a mean. Where floats of both signs cancel
+out, the rest may be off by more: that is told as a difference."""
 _SEED = 7
 
 
@@ -29,7 +36,7 @@ class Different:
         rows: How many: of two that belong together, one.
         columns: The columns that differ.
         first: The first of them, value by value.
-        last_bits: Whether they differ in the last bits of floats, and in nothing else.
+        last_bits: Whether they differ in the last bits of sums of floats, and in nothing else.
     """
 
     rows: int
@@ -38,7 +45,9 @@ class Different:
     last_bits: bool
 
 
-def differing(recorded: pl.LazyFrame, replayed: pl.LazyFrame, *, show: bool) -> Different:
+def differing(
+    recorded: pl.LazyFrame, replayed: pl.LazyFrame, *, show: bool, added: int
+) -> Different:
     """The rows that differ between two frames of the same columns.
 
     Rows belong together that name the same source record; where they name none,
@@ -48,6 +57,7 @@ def differing(recorded: pl.LazyFrame, replayed: pl.LazyFrame, *, show: bool) -> 
         recorded: As it was.
         replayed: As it came out.
         show: Whether values may be shown.
+        added: How many floats one value may be the sum of; 0 where none is a sum.
     """
     schema = recorded.collect_schema()
     names = data_columns(schema.names())
@@ -61,7 +71,7 @@ def differing(recorded: pl.LazyFrame, replayed: pl.LazyFrame, *, show: bool) -> 
     first = [told for a, b in pairs[:_SHOWN] for told in _told(a, b, names, show=show)]
     whole = max(one.height, other.height) <= _MATCHED
     count = len(pairs) if whole else max(one.height, other.height)
-    return Different(count, tuple(changed), tuple(first), _nearly(one, other, floats))
+    return Different(count, tuple(changed), tuple(first), _nearly(one, other, floats, added))
 
 
 Row = dict[str, Any]
@@ -151,21 +161,22 @@ def _differ(one: Row, other: Row, name: str) -> bool:
     return _text(one[name]) != _text(other[name])
 
 
-def _nearly(one: pl.DataFrame, other: pl.DataFrame, floats: Sequence[str]) -> bool:
-    """Whether rows are the same but for the last bits of floats."""
-    if one.height != other.height or not floats or not one.height:
+def _nearly(one: pl.DataFrame, other: pl.DataFrame, floats: Sequence[str], added: int) -> bool:
+    """Whether rows are the same but for the last bits of sums of floats."""
+    if not added or one.height != other.height or not floats or not one.height:
         return False
     rest = [name for name in one.columns if name not in floats]
     a, b = (_ordered(rows, [*rest, *floats]) for rows in (one, other))
     if rest and not a.select(columns(rest)).equals(b.select(columns(rest))):
         return False
-    return all(_near(a[name], b[name]) for name in floats)
+    return all(_near(a[name], b[name], added) for name in floats)
 
 
-def _near(one: pl.Series, other: pl.Series) -> bool:
+def _near(one: pl.Series, other: pl.Series, added: int) -> bool:
+    nearest = added * _SPACING[one.dtype]
     a, b = pl.lit(one.cast(pl.Float64)), pl.lit(other.cast(pl.Float64))
     larger = pl.max_horizontal(a.abs(), b.abs())
-    close = ((a - b).abs() <= larger * _LAST_BITS) | a.eq_missing(b)
+    close = ((a - b).abs() <= larger * nearest) | a.eq_missing(b)
     return bool(pl.select(close.fill_null(value=False).all()).item())
 
 

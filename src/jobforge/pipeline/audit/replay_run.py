@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
-from jobforge.errors import JobforgeError, StorageError, UsageError
+from jobforge.errors import JobforgeError, StorageError, TransformError, UsageError
 from jobforge.pipeline import lineage
 from jobforge.pipeline.audit.replay_code import Code, NotRecoverableError
 from jobforge.pipeline.audit.replay_inputs import contract_for, put_base, with_keys
@@ -38,6 +39,11 @@ class Ran:
     def path(self, file: str | None) -> Path | None:
         """Where a file of the log stands."""
         return self.root / file if file is not None else None
+
+    @property
+    def told(self) -> str:
+        """What it was refused or stopped by; its files go by the names that records have."""
+        return self.error.message.replace(f"{self.root}{os.sep}", "") if self.error else ""
 
 
 @dataclass
@@ -88,7 +94,16 @@ class Again:
         except StorageError:
             raise
         except JobforgeError as stopped:
+            if _is_of_memory(stopped):
+                raise NotRecoverableError(
+                    f"this machine has too little memory for it: {stopped.message}"
+                ) from stopped
             error = stopped
+        except SystemExit as stopped:  # of a step: nothing of ours ends the process
+            error = TransformError(
+                f"a step ended the process: SystemExit: {stopped.code}",
+                hint="a step returns a frame, and leaves the end to its caller",
+            )
         record = lineage.load(scratch, log.batch_id)
         if record is None or len(record.transitions) == before:
             raise NotRecoverableError(f"it cannot begin: {error.message if error else '?'}")
@@ -141,6 +156,16 @@ class Again:
             raise NotRecoverableError(
                 f"the batch that it corrects cannot be read: {error}"
             ) from error
+
+
+def _is_of_memory(error: BaseException | None) -> bool:
+    """Whether memory ran out, which says nothing of rows and code.
+
+    What was raised stays the context of the error of the step, also where its text is withheld.
+    """
+    while error is not None and not isinstance(error, MemoryError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _loading(log: LayerTransitionLog) -> Loading:

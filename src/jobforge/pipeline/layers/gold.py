@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -18,13 +17,10 @@ from jobforge.pipeline.layers.leaving import by_kind, filtered_of, rejects_of, v
 from jobforge.pipeline.layers.origins import step_lineage
 from jobforge.pipeline.layers.stages import Seen, Stage
 from jobforge.pipeline.models import Note
-from jobforge.pipeline.provenance import data_columns
 from jobforge.pipeline.steps import Step, Transform
 from jobforge.pipeline.transition import Transition
 from jobforge.pipeline.work import Verdict, Work, Written
 from jobforge.quality.account import RowAccount
-
-_SUMS = re.compile(r"\.(sum|mean|std|var|product|dot|cum_sum|corr|cov)\(")
 
 
 class GoldLayer(StepLayer):
@@ -90,8 +86,7 @@ class GoldLayer(StepLayer):
                 check_groups(guard, grain, written)
             if opened.footer.traceable and not identified:
                 loser = next(stage for stage in stages if not stage.identified)
-                lost = () if grain else (_lost_note(loser),)
-                notes = (*lost, *_sum_notes(loser))
+                notes = () if grain else (_lost_note(loser),)
             account = _account(opened, stages, counts, seen, written)
             return verdict_of(guard, stages, seen, written, account, notes=notes)
 
@@ -134,19 +129,6 @@ def _lost_note(stage: Stage) -> Note:
         topic="provenance",
         text=f"{stage.step.name} lost the source records: the table is traceable to the batch only",
     )
-
-
-def _sum_notes(stage: Stage) -> tuple[Note, ...]:
-    """That sums of floats are not the same to the last bit each time, where it makes some."""
-    before = stage.before.collect_schema()
-    floats = [name for name in data_columns(before.names()) if before[name].is_float()]
-    if not floats or not _SUMS.search(stage.step.reference.source or ""):
-        return ()
-    text = (
-        f"{stage.step.name} may add floats ({', '.join(floats[:3])}): the last bits of a sum may "
-        "differ in a replay; those of Decimal and whole numbers do not"
-    )
-    return (Note(topic="replay", text=text),)
 
 
 def _account(

@@ -17,6 +17,7 @@ from jobforge.errors import (
 from jobforge.pipeline.column_lineage.watch import watched
 from jobforge.pipeline.config import Layer
 from jobforge.pipeline.footer import LayerFile
+from jobforge.pipeline.layers.adding import REPLAY_TOPIC, sum_notes
 from jobforge.pipeline.layers.identity import Counts, Records, count_probe
 from jobforge.pipeline.layers.promised import Promised
 from jobforge.pipeline.layers.stages import Seen, Stage
@@ -199,11 +200,12 @@ class Guard:
     def notes(self, stages: list[Stage], seen: list[Seen]) -> tuple[Note, ...]:
         """What was put right, step by step, and which steps a replay may not prove."""
         found = [
-            Note(topic="replay", text=f"{step.name} may not be proved by a replay: {why}")
+            Note(topic=REPLAY_TOPIC, text=f"{step.name} may not be proved by a replay: {why}")
             for step in self._steps
             if (why := step.reference.unprovable) is not None
         ]
         for stage, entry in zip(stages, seen, strict=True):
+            found += sum_notes(stage)
             if stage.dropped:
                 text = f"{stage.step.name} dropped {', '.join(stage.dropped)}: restored"
                 found.append(Note(topic="provenance", text=text))
