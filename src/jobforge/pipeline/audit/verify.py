@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from jobforge.errors import InvalidOptionError
-from jobforge.pipeline import chain, recovery
+from jobforge.pipeline import chain, recovery, waiving
 from jobforge.pipeline.audit.accounts import check_logs
 from jobforge.pipeline.audit.chained import Told, read_chain
 from jobforge.pipeline.audit.files import check_files
@@ -60,12 +60,17 @@ def verify(
     _check_options(since, against)
     check_root(config)
     for _ in range(_ROUNDS):
-        before = chain.newest_number(config), recovery.running(config)
+        before = _state(config)
         found = _verified(config, since, against, progress)
         # Where somebody began or finished work meanwhile, half of it is from before that.
-        if found.sound or before == (chain.newest_number(config), recovery.running(config)):
+        if found.sound or before == _state(config):
             break
     return found
+
+
+def _state(config: PipelineConfig) -> tuple[object, ...]:
+    """What is another where somebody began or finished work."""
+    return chain.newest_number(config), recovery.running(config), waiving.waiving(config)
 
 
 def _verified(
