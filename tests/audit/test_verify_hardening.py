@@ -16,9 +16,10 @@ from pydantic_core import to_json
 
 from jobforge import PipelineConfig, PipelineEngine, expect
 from jobforge.pipeline import chain
-from jobforge.pipeline.audit import recorded
+from jobforge.pipeline.audit import going_on, recorded, verify
 from jobforge.pipeline.audit.findings import Finding
 from jobforge.pipeline.root import prepare_root
+from jobforge.storage.debris import Marker, take_over
 from support import write_csv
 
 ROWS = [["id", "n"], ["1", "1"], ["2", "2"]]
@@ -178,3 +179,25 @@ def test_a_marker_of_corrections_is_no_finding(engine: PipelineEngine, tmp_path:
     batch = run(engine, tmp_path)
     (engine.config.running_path() / f"{batch}.replay").touch()
     assert said(engine) == []
+
+
+@pytest.mark.parametrize("kind", ["", ".waiver"])
+def test_a_marker_that_is_not_locked_yet_is_looked_at_again(
+    engine: PipelineEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    batch = run(engine, tmp_path)
+    path = engine.config.running_path() / f"{batch}.{batch}{kind}"
+    path.touch()
+    held: list[Marker | None] = []
+    look = going_on.find_going_on
+
+    def then_locked(*given: Any) -> Any:
+        found = look(*given)
+        held.extend([take_over(path)] if not held else [])
+        return found
+
+    monkeypatch.setattr(verify, "find_going_on", then_locked)
+    assert said(engine) == []
+    (marker,) = held
+    assert marker is not None
+    marker.done()

@@ -21,6 +21,7 @@ from jobforge.pipeline.audit.published import check_published
 from jobforge.pipeline.audit.recorded import check_records
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.root import check_root
+from jobforge.storage.debris import is_abandoned
 
 _ROUNDS = 20
 """How often to look again while others work."""
@@ -70,7 +71,11 @@ def verify(
 
 def _state(config: PipelineConfig) -> tuple[object, ...]:
     """What is another where somebody began or finished work."""
-    return chain.newest_number(config), recovery.running(config), waiving.waiving(config)
+    running = recovery.running(config)
+    # A marker is there for a moment before it is locked: then its process looks dead.
+    alive = [recovery.is_alive(config, *work) for work in running]
+    waivers = [(*known, is_abandoned(known[0])) for known in waiving.waiving(config)]
+    return chain.newest_number(config), running, alive, waivers
 
 
 def _verified(
