@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import multiprocessing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ class Bench:
 
     def __init__(self, folder: Path, contract: Contract = NUMBERS, **more: Any) -> None:
         self.folder = folder
-        self.engine = PipelineEngine(PipelineConfig(folder / "root"))
+        self.engine = more.pop("engine", None) or PipelineEngine(PipelineConfig(folder / "root"))
         self.source = write_csv(folder / "s.csv", ROWS)
         run = self.engine.run_full_pipeline(self.source, "t", bronze_schema=contract, **more)
         self.batch = run["batch_id"]
@@ -369,6 +370,58 @@ def test_rows_do_not_go_into_an_aggregated_gold(tmp_path: Path) -> None:
     bench.engine.replay_rejects(path, bench.batch, to="silver")
     assert bench.values() == [(1, 10), (2, 20), (3, 30)]
     assert bench.engine.read("t").collect()["amount"].to_list() == [40]
+
+
+def compacted(engine: PipelineEngine, folder: Path, **more: Any) -> None:
+    """The file that the first batch brought into gold goes."""
+    path = write_csv(folder / "next.csv", [["id", "amount"], ["9", "90"]])
+    engine.run_full_pipeline(path, "t", bronze_schema=NUMBERS, load="append", **more)
+    engine.compact("t")
+    engine.clean(keep_versions=1)
+
+
+def unhashed(folder: Path) -> Bench:
+    """A batch of whose rows the log says nothing."""
+    engine = PipelineEngine(PipelineConfig(folder / "root", content_hashes=False))
+    return Bench(folder, engine=engine)
+
+
+@pytest.mark.parametrize("make", [Bench, unhashed])
+def test_corrections_go_into_a_table_that_was_compacted_and_cleaned(
+    tmp_path: Path, make: Callable[[Path], Bench]
+) -> None:
+    bench = make(tmp_path)
+    compacted(bench.engine, tmp_path)
+    bench.engine.replay_rejects(bench.corrected(r2="20"), bench.batch)
+    assert bench.values("gold") == [(1, 10), (2, 20), (3, 30), (9, 90)]
+
+
+@pytest.mark.parametrize("grain", [[], ["id"]])
+def test_an_aggregated_gold_is_known_after_its_file_was_cleaned(
+    tmp_path: Path, grain: list[str]
+) -> None:
+    def total(lf: pl.LazyFrame) -> pl.LazyFrame:
+        return lf.group_by("id").agg(pl.sum("amount"))
+
+    bench = Bench(tmp_path, gold_transforms=[total], grain=grain)
+    compacted(bench.engine, tmp_path, gold_transforms=[total], grain=grain)
+    with pytest.raises(InvalidOptionError, match="aggregated"):
+        bench.engine.replay_rejects(bench.corrected(r2="20"), bench.batch, gold_transforms=[total])
+
+
+def test_a_batch_that_is_no_longer_in_gold_is_told_what_to_do(tmp_path: Path) -> None:
+    bench = unhashed(tmp_path)
+    path = write_csv(tmp_path / "next.csv", [["id", "amount"], ["9", "90"]])
+    staged = bench.engine.ingest(path, "t")["staged_path"]
+    bronze = bench.engine.promote_to_bronze(staged, NUMBERS, load="append")["bronze_path"]
+    silver = bench.engine.promote_to_silver(bronze, load="append")["silver_path"]
+    bench.engine.promote_to_gold(silver)
+    bench.engine.clean(keep_versions=1)
+    fixed = bench.corrected(r2="20")
+    with pytest.raises(InvalidOptionError, match="no longer in gold") as hit:
+        bench.engine.replay_rejects(fixed, bench.batch)
+    assert "to='silver'" in hit.value.hint
+    bench.engine.replay_rejects(fixed, bench.batch, to="silver")
 
 
 def test_corrections_do_not_stand_alone(tmp_path: Path) -> None:

@@ -93,10 +93,13 @@ def chain_entry_path(config: PipelineConfig, number: int) -> Path:
 def chain_numbers(config: PipelineConfig) -> list[int]:
     """The numbers of the entries that are there, ascending."""
     try:
-        names = [path.stem for path in config.chain_path().glob("*.json")]
+        names = {path.name for path in config.chain_path().glob("*.json")}
     except OSError:
         return []
-    return sorted(int(name) for name in names if name.isdecimal())
+    stems = (name.removesuffix(".json") for name in names)
+    numbers = {int(stem) for stem in stems if stem.isdecimal()} - {0}
+    # A number may be written in many ways, and an entry has one name.
+    return sorted(number for number in numbers if chain_entry_path(config, number).name in names)
 
 
 def newest_number(config: PipelineConfig) -> int:
@@ -208,6 +211,22 @@ def is_sealed(config: PipelineConfig, log: LayerTransitionLog) -> bool:
             continue  # whoever verifies the chain says so
         if entry.at < log.started_at:
             return False
+    return False
+
+
+def is_waiver_sealed(config: PipelineConfig, batch_id: str, waiver: Waiver, after: int) -> bool:
+    """Whether an entry behind a number has a waiver.
+
+    Raises:
+        RecordError: An entry cannot be read.
+    """
+    for number in range(after + 1, newest_number(config) + 1):
+        try:
+            entry = ChainEntry.model_validate_json(read_bytes(config, number))
+        except ValueError:
+            continue  # whoever verifies the chain says so
+        if (entry.batch_id, entry.waiver) == (batch_id, waiver):
+            return True
     return False
 
 

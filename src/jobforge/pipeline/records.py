@@ -36,9 +36,12 @@ def check_format(path: Path, text: bytes) -> None:
 
     Raises:
         RecordError: It is one.
-        ValueError: The text is no JSON.
+        ValueError: The text is no JSON, or is nested too deeply to be a record.
     """
-    raw = json.loads(text)
+    try:
+        raw = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
     version = raw.get("format_version") if isinstance(raw, dict) else None
     if isinstance(version, int) and version > RECORD_FORMAT:
         raise RecordError(

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from jobforge.errors import AbandonedError, StorageError
-from jobforge.pipeline import catalog, chain, events, lineage, schemas
+from jobforge.pipeline import catalog, chain, events, lineage, schemas, waiving
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.footer import Footer, open_layer_file
 from jobforge.pipeline.models import ErrorRecord, LayerTransitionLog, TransitionStatus
@@ -28,6 +28,7 @@ from jobforge.storage.paths import relative_to_root
 
 _ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _MARKER = re.compile(rf"({_ID})\.({_ID})")
+_REPLAYING = re.compile(rf"{_ID}\.replay")
 
 
 def marker_name(batch_id: str, transition_id: str) -> str:
@@ -42,6 +43,11 @@ def running(config: PipelineConfig) -> list[tuple[str, str]]:
     except OSError:
         return []
     return [(found[1], found[2]) for name in names if (found := _MARKER.fullmatch(name))]
+
+
+def is_marker(name: str) -> bool:
+    """Whether a name is one of those that markers of work are given."""
+    return any(kind.fullmatch(name) for kind in (_MARKER, waiving.MARKER, _REPLAYING))
 
 
 def recover(config: PipelineConfig, clock: Callable[[], datetime]) -> list[LayerTransitionLog]:
@@ -71,6 +77,7 @@ def recover(config: PipelineConfig, clock: Callable[[], datetime]) -> list[Layer
         if log is not None:
             settled.append(log)
             _tell("transition.recovered", **_about(config, batch_id, transition_id))
+    waiving.recover_waivers(config, clock)
     return settled
 
 

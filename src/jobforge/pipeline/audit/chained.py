@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from jobforge.errors import RecordError
 from jobforge.pipeline.audit.findings import Findings
@@ -53,12 +54,11 @@ def read_chain(config: PipelineConfig, findings: Findings) -> Told:
     numbers = chain_numbers(config)
     before: str | None = None
     broken = False
-    for number in range(1, max(numbers, default=0) + 1):
+    for last, number in pairwise([0, *numbers]):
         name = relative_to_root(chain_entry_path(config, number), config.data_root)
-        if number not in numbers:
-            findings.add("chain", name, "the entry is missing", number)
+        if number > last + 1:
+            _say_missing(config, last + 1, number - 1, findings)
             before, broken = None, True
-            continue
         try:
             data = read_bytes(config, number)
             entry = parse_record(chain_entry_path(config, number), data, ChainEntry)
@@ -83,6 +83,13 @@ def read_chain(config: PipelineConfig, findings: Findings) -> Told:
         told.entries.append(sealed)
         _take(told, entry)
     return told
+
+
+def _say_missing(config: PipelineConfig, first: int, last: int, findings: Findings) -> None:
+    """Name a gap once, however wide: one stray file far away makes one of millions."""
+    name = relative_to_root(chain_entry_path(config, first), config.data_root)
+    text = f"entries {first:,} to {last:,} are missing" if last > first else "the entry is missing"
+    findings.add("chain", name, text, first)
 
 
 def _take(told: Told, entry: ChainEntry) -> None:

@@ -15,9 +15,10 @@ from jobforge.pipeline.audit.chained import Told
 from jobforge.pipeline.audit.findings import Findings
 from jobforge.pipeline.audit.going_on import GoingOn
 from jobforge.pipeline.chain import ChainedFile
-from jobforge.pipeline.config import PipelineConfig
+from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.content import ALGORITHM, contents_of
 from jobforge.pipeline.models import LayerTransitionLog
+from jobforge.pipeline.root import root_record_path
 from jobforge.storage.debris import is_temporary
 from jobforge.storage.source import hash_file
 
@@ -68,6 +69,8 @@ def check_files(
         for name in _loose(config, names)
         if not going_on.may_change(name) and not _is_unused_source(config, name)
     ]
+    if not told.entries and loose == [_root_record(config)]:
+        loose = []  # a first run makes it before its marker, and may have ended there
     total = sum(file.size_bytes for file, number in wanted if number >= first)
     seen = Seen()
     with ThreadPoolExecutor(_READERS) as pool:
@@ -96,7 +99,7 @@ def check_files(
         _check(file, number, found[file.file], explain, findings)
     _check_views(config, told, going_on, findings)
     for name in loose:
-        findings.add("unknown", name, _unknown(name))
+        findings.add("unknown", name, _unknown(config, name))
     return seen
 
 
@@ -191,17 +194,36 @@ def _loose(config: PipelineConfig, names: set[str]) -> Iterator[str]:
     """Files that no entry of the chain names."""
     root = config.data_root
     ours = {path.relative_to(root).as_posix() for path in _elsewhere(config)}
-    for folder, folders, files in os.walk(root):
-        here = Path(folder).relative_to(root).as_posix()
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not is_temporary(name) and (Path(here) / name).as_posix() not in ours
-        )
+    filled = {parent.as_posix() for name in names for parent in Path(name).parents}
+    filled |= {path.relative_to(root).as_posix() for path in _tops(config)}
+    for folder, folders, files in os.walk(root, followlinks=True):
+        here = Path(folder).relative_to(root)
+        inside = []
+        for name in sorted(name for name in folders if not is_temporary(name)):
+            path = (here / name).as_posix()
+            if path in ours:
+                continue
+            # A folder that jobforge fills may be a link to another disk. What is behind any
+            # other link is no part of the root: the link itself is what nobody made.
+            if path not in filled and (Path(folder) / name).is_symlink():
+                yield path
+            else:
+                inside.append(name)
+        folders[:] = inside
         for name in sorted(files):
-            path = (Path(here) / name).as_posix()
+            path = (here / name).as_posix()
             if path not in names and not is_temporary(name):
                 yield path
+
+
+def _root_record(config: PipelineConfig) -> str:
+    return root_record_path(config).relative_to(config.data_root).as_posix()
+
+
+def _tops(config: PipelineConfig) -> tuple[Path, ...]:
+    """The folders of the root that may be links, whether anything is in them yet or not."""
+    layers = (config.layer_path(layer) for layer in Layer)
+    return (*layers, config.quarantine_path(), config.sources_path(), config.catalog_path())
 
 
 def _elsewhere(config: PipelineConfig) -> tuple[Path, ...]:
@@ -214,7 +236,9 @@ def _elsewhere(config: PipelineConfig) -> tuple[Path, ...]:
     )
 
 
-def _unknown(name: str) -> str:
+def _unknown(config: PipelineConfig, name: str) -> str:
+    if (config.data_root / name).is_symlink():
+        return "no transition made this link"
     if "/_delta_log/" in name:
         return "no transition made this entry of the table's log"
     return "no transition made this file"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from jobforge.errors import InvalidOptionError
-from jobforge.pipeline import chain, recovery
+from jobforge.pipeline import chain, recovery, waiving
 from jobforge.pipeline.audit.accounts import check_logs
 from jobforge.pipeline.audit.chained import Told, read_chain
 from jobforge.pipeline.audit.files import check_files
@@ -21,6 +21,7 @@ from jobforge.pipeline.audit.published import check_published
 from jobforge.pipeline.audit.recorded import check_records
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.root import check_root
+from jobforge.storage.debris import is_abandoned
 
 _ROUNDS = 20
 """How often to look again while others work."""
@@ -60,12 +61,21 @@ def verify(
     _check_options(since, against)
     check_root(config)
     for _ in range(_ROUNDS):
-        before = chain.newest_number(config), recovery.running(config)
+        before = _state(config)
         found = _verified(config, since, against, progress)
         # Where somebody began or finished work meanwhile, half of it is from before that.
-        if found.sound or before == (chain.newest_number(config), recovery.running(config)):
+        if found.sound or before == _state(config):
             break
     return found
+
+
+def _state(config: PipelineConfig) -> tuple[object, ...]:
+    """What is another where somebody began or finished work."""
+    running = recovery.running(config)
+    # A marker is there for a moment before it is locked: then its process looks dead.
+    alive = [recovery.is_alive(config, *work) for work in running]
+    waivers = [(*known, is_abandoned(known[0])) for known in waiving.waiving(config)]
+    return chain.newest_number(config), running, alive, waivers
 
 
 def _verified(

@@ -17,14 +17,15 @@ from jobforge.errors import (
     JobforgeError,
     PublishConflictError,
     RecordNotFoundError,
+    TableDamagedError,
 )
 from jobforge.pipeline import lineage, spans
 from jobforge.pipeline.config import Layer, Loading, PipelineConfig
 from jobforge.pipeline.footer import read_footer
 from jobforge.pipeline.layers import BronzeLayer, GoldLayer, SilverLayer, StagedLayer
 from jobforge.pipeline.layers.referenced import with_keys
-from jobforge.pipeline.models import BatchRecord
-from jobforge.pipeline.provenance import BATCH_ID, generate_batch_id
+from jobforge.pipeline.models import BatchRecord, LayerTransitionLog
+from jobforge.pipeline.provenance import BATCH_ID, SOURCE_ROW, generate_batch_id
 from jobforge.pipeline.rejects.correction import check_corrections, source_schema
 from jobforge.pipeline.rejects.snapshot import Snapshot, standing_moves
 from jobforge.pipeline.rejects.state import RejectFile, need_identity, reject_files
@@ -175,11 +176,7 @@ def _target(snapshot: Snapshot, record: BatchRecord, correction: Correction) -> 
         raise InvalidOptionError(
             f"batch {record.batch_id} is not in gold", hint="bring it into silver: to='silver'"
         )
-    silver = moves[Layer.SILVER]
-    rows, before = (
-        read_footer(snapshot.path(str(log.target_file))).traceable for log in (gold, silver)
-    )
-    if before and not rows:
+    if not _names_records(snapshot, gold):
         raise InvalidOptionError(
             f"gold of batch {record.batch_id} is aggregated, and rows of their own do not belong "
             "there",
@@ -187,6 +184,41 @@ def _target(snapshot: Snapshot, record: BatchRecord, correction: Correction) -> 
             table=record.table,
         )
     return Layer.GOLD
+
+
+def _names_records(snapshot: Snapshot, gold: LayerTransitionLog) -> bool:
+    """Whether the rows of a batch in gold name their source records, as those of its rejects do.
+
+    A compaction and a `clean` may have removed the file that the batch brought: then its
+    log tells, or the rows that the newest version has of it.
+
+    Raises:
+        InvalidOptionError: Nothing tells it any more.
+    """
+    try:
+        return read_footer(snapshot.path(str(gold.target_file))).traceable
+    except TableDamagedError:
+        if gold.groups_file is not None:
+            return False
+        if gold.contents is not None and gold.contents.key == "record":
+            return True
+    store = table_store(snapshot.config, Layer.GOLD, gold.domain, gold.table)
+    table = store.scan(store.version())
+    mine = table.filter(pl.col(BATCH_ID) == gold.batch_id)
+    named = pl.col(SOURCE_ROW).is_not_null().any() if _has_numbers(table) else pl.lit(value=False)
+    rows, any_named = mine.select(pl.len(), named).collect(engine="streaming").row(0)
+    if not rows:
+        raise InvalidOptionError(
+            f"batch {gold.batch_id} is no longer in gold of {gold.domain}/{gold.table}, and the "
+            "file that it brought was removed",
+            hint="bring the corrections into silver (to='silver'), and make gold anew from there",
+            table=gold.table,
+        )
+    return bool(any_named)
+
+
+def _has_numbers(table: pl.LazyFrame) -> bool:
+    return SOURCE_ROW in table.collect_schema()
 
 
 def _check_steps(record: BatchRecord, correction: Correction, target: Layer) -> None:

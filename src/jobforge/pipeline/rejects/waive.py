@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from jobforge.errors import InvalidOptionError, RecordNotFoundError
-from jobforge.pipeline import chain, lineage
+from jobforge.errors import InvalidOptionError, RecordNotFoundError, WriteError
+from jobforge.pipeline import chain, lineage, waiving
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.models import BatchRecord, RecordRef, Waiver
 from jobforge.pipeline.provenance import SOURCE_FILE, SOURCE_ROW
@@ -20,6 +20,9 @@ from jobforge.pipeline.rejects.state import (
     states,
 )
 from jobforge.pipeline.transition import Clock
+from jobforge.storage.debris import Marker
+from jobforge.storage.publish import SPACE
+from jobforge.storage.sync import sync_file
 
 
 def waive_rejects(
@@ -61,7 +64,9 @@ def waive_rejects(
                 f"{option} is {text!r}", hint="say who answers for it, and why"
             )
     _check_records(records)
+    waiving.recover_waivers(config, clock)
     made: list[Waiver] = []
+    markers: list[Marker] = []
 
     def change(record: BatchRecord) -> BatchRecord:
         made.clear()
@@ -76,12 +81,37 @@ def waive_rejects(
                 f"{what} of batch {batch_id} is {'not ' if missing else ''}open",
                 hint="nothing was waived; `jobforge quarantine list` says how they stand",
             )
+        if not markers:
+            markers.append(waiving.mark_waivers(config, record.batch_id))
+        _plan(config, markers[0], record, made)
         return record.model_copy(update={"waivers": (*record.waivers, *made)})
 
-    record = lineage.amend(config, batch_id, change)
-    for waiver in made:
-        chain.add_waiver(config, record, waiver, clock)
+    try:
+        lineage.amend(config, batch_id, change)
+    finally:  # whatever broke it off, what the record says by now is sealed
+        for marker in markers:
+            waiving.settle_waivers(config, marker, clock)
     return made
+
+
+def _plan(
+    config: PipelineConfig, marker: Marker, record: BatchRecord, waivers: Sequence[Waiver]
+) -> None:
+    """Let the marker hold what the record is about to get, on the disk before the record is.
+
+    Raises:
+        WriteError: The operating system refused the write.
+    """
+    planned = waiving.PlannedWaivers(
+        batch_id=record.batch_id, waivers=tuple(waivers), after=chain.newest_number(config)
+    )
+    try:
+        marker.path.write_bytes(planned.as_json())
+        sync_file(marker.path)
+    except OSError as error:
+        raise WriteError(
+            f"{marker.path} could not be written: {error.strerror}", hint=SPACE
+        ) from error
 
 
 def _check_records(records: object) -> None:

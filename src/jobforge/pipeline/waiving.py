@@ -1,0 +1,122 @@
+"""Waivers on their way into the record of a batch and the chain.
+
+A waiver has a marker, `catalog/running/{batch}.{any}.waiver`, locked for as long as its
+process lives. It holds what is about to be written into the record. Where the process died
+between the record and the chain, the next run seals those waivers of the marker that the
+record has, and no others: what somebody wrote into a record by hand stays without an entry.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import NonNegativeInt
+
+from jobforge.errors import RecordError
+from jobforge.pipeline import chain, events, lineage
+from jobforge.pipeline.config import PipelineConfig
+from jobforge.pipeline.models import Waiver
+from jobforge.pipeline.records import RECORD_FORMAT, Record, parse_record
+from jobforge.storage.debris import Marker, mark, take_over
+from jobforge.storage.rewrite import cannot_read
+
+_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+MARKER = re.compile(rf"{_ID}\.{_ID}\.waiver")
+
+
+class PlannedWaivers(Record):
+    """What a marker of a waiver holds.
+
+    Args:
+        batch_id: The batch.
+        waivers: What its record is about to get.
+        after: The newest entry of the chain before that.
+    """
+
+    format_version: int = RECORD_FORMAT
+    batch_id: str
+    waivers: tuple[Waiver, ...]
+    after: NonNegativeInt
+
+
+def waiving(config: PipelineConfig) -> list[tuple[Path, PlannedWaivers | None]]:
+    """Every marker of a waiver, and what it holds; None where that cannot be read yet."""
+    try:
+        paths = sorted(config.running_path().iterdir())
+    except OSError:
+        return []
+    found: list[tuple[Path, PlannedWaivers | None]] = []
+    for path in paths:
+        if MARKER.fullmatch(path.name):
+            try:
+                found.append((path, _planned(path)))
+            except RecordError:
+                found.append((path, None))
+    return found
+
+
+def _planned(path: Path) -> PlannedWaivers | None:
+    """What a marker holds; None where it was not written to its end: then nothing was waived.
+
+    Raises:
+        RecordError: It cannot be read, or a newer jobforge wrote it.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise cannot_read(path, error) from error
+    return parse_record(path, data, PlannedWaivers) if data.endswith(b"}\n") else None
+
+
+def mark_waivers(config: PipelineConfig, batch_id: str) -> Marker:
+    """Begin to waive rejects of a batch.
+
+    Raises:
+        DataRootError: The marker cannot be made.
+    """
+    return mark(config.running_path() / f"{batch_id}.{uuid.uuid4()}.waiver")
+
+
+def settle_waivers(config: PipelineConfig, marker: Marker, clock: Callable[[], datetime]) -> None:
+    """Seal what a marker meant to be waived, as far as it was, and end the marker.
+
+    Raises:
+        StorageError: The record or the chain cannot be read or written; the marker stays.
+    """
+    try:
+        planned = _planned(marker.path)
+        record = lineage.load(config, planned.batch_id) if planned is not None else None
+        if planned is not None and record is not None:
+            for waiver in planned.waivers:
+                sealed = chain.is_waiver_sealed(config, record.batch_id, waiver, planned.after)
+                if waiver in record.waivers and not sealed:
+                    chain.add_waiver(config, record, waiver, clock)
+        marker.done()
+    finally:
+        marker.release()
+
+
+def recover_waivers(config: PipelineConfig, clock: Callable[[], datetime]) -> None:
+    """Settle every waiver whose process is gone; what cannot be settled stays for later."""
+    for path, _ in waiving(config):
+        marker = take_over(path)
+        if marker is None:
+            continue
+        batch_id = path.name.split(".")[0]
+        try:
+            settle_waivers(config, marker, clock)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it stops nobody else
+            first = (str(error).splitlines() or [""])[0]
+            _tell("waiver.not_recovered", batch=batch_id, error=first)
+        else:
+            _tell("waiver.recovered", batch=batch_id)
+
+
+def _tell(event: str, **about: object) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        events.get_logger().warning(event, **about)
