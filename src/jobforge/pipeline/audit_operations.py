@@ -252,8 +252,9 @@ class AuditOperations:
 
         if sql is not None:
             return cite_check.check_line(self.config, sql, str(citation), clock=self._clock)
-        known = citation if isinstance(citation, Citation) else cite_check.read_citation(citation)
-        return cite_check.check_citation(self.config, known, clock=self._clock)
+        if not isinstance(citation, Citation):
+            return cite_check.check_file(self.config, citation, clock=self._clock)
+        return cite_check.check_citation(self.config, citation, clock=self._clock)
 
     def pack(
         self,
