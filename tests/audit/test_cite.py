@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +34,8 @@ from jobforge.errors import (
     VersionNotFoundError,
     VersionRemovedError,
 )
+from jobforge.pipeline.audit.cite_functions import ROW_BY_ROW
+from jobforge.pipeline.audit.cite_rows import chosen_rows
 from jobforge.pipeline.audit.cite_statement import parse_statement
 from jobforge.pipeline.config import Layer
 from support import files_below, write_csv
@@ -477,6 +480,153 @@ def test_columns_with_odd_names_stand_beside_those_that_are_cited(tmp_path: Path
     assert found.line().startswith("max(\"a b\") = '3', ")
 
 
+def having(asked: str, condition: str) -> str:
+    """A statement with a condition, where there is one."""
+    return f"{asked} WHERE {condition}" if condition else asked
+
+
+SAMPLES = [
+    "abs(d) > 1", "acos(u) > 1", "acosd(u) > 60", "asin(u) > 0", "asind(u) > 0", "atan(d) > 0",
+    "atan2(d, n) > 0", "atan2d(d, n) > 0", "atand(d) > 0", "cbrt(n) = 1", "ceil(d) = 2",
+    "ceiling(d) = 2", "cos(n) > 0", "cosd(n) > 0", "cot(m) > 0", "cotd(m) > 0", "degrees(n) > 60",
+    "div(m, 2) = 1", "exp(n) > 3", "floor(d) = 1", "ln(m) = 0", "log(m, 10) = 0", "log10(m) = 0",
+    "log1p(m) > 1", "log2(m) > 1", "mod(m, 2) = 1", "pi() > 3", "pow(m, 2) = 4", "power(m, 2) = 4",
+    "radians(n) > 0", "round(d, 0) = 2", "sign(n) = 1", "sin(n) > 0", "sind(n) > 0", "sqrt(m) = 1",
+    "tan(n) > 0", "tand(n) > 0", "bit_and(m, n) = 1", "bit_count(m) = 1", "bit_not(m) = -2",
+    "bit_or(m, n) = 1", "bit_xor(m, n) = 0", "bit_length(s) = 16", "char_length(s) = 2",
+    "character_length(s) = 2", "concat(s, m) = 'ab2'", "concat_ws('-', s, m) = 'ab-2'",
+    "ends_with(s, 'b')", "initcap(s) = 'Ab'", "left(s, m) = 'ab'", "length(s) = 2",
+    "lower(s) = 'bc'", "ltrim(s) = 'ab'", "normalize(s) = 'ab'", "octet_length(s) = 2",
+    "position('b' IN s) = 2", "regexp_like(s, '^a')", "replace(s, 'a', 'b') = 'bb'",
+    "reverse(s) = 'ba'", "right(s, 1) = 'b'", "rtrim(s) = 'ab'", "split_part(s, ' ', 1) = 'a'",
+    "starts_with(s, 'a')", "strpos(s, 'b') = 2", "substr(s, m) = 'b'", "substring(s, 1, 1) = 'a'",
+    "trim(s) = 'ab'", "upper(s) = 'AB'", "date(t) > '2020-06-01'::date", "datetime(t) IS NOT NULL",
+    "date_part('year', date(t)) = 2020", "extract(year FROM date(t)) = 2020",
+    "strftime(date(t), '%Y') = '2020'", "strptime(t, '%Y-%m-%d') IS NULL",
+    "time('10:00') IS NOT NULL", "timestamp(t) IS NOT NULL", "coalesce(n, m) = 2",
+    "greatest(n, m) = 5", "if(n > 1, true, false)", "ifnull(n, m) = 2", "least(n, m) = 2",
+    "nullif(n, m) IS NULL", "array_contains(string_to_array(s, ' '), 'a')",
+    "array_get(string_to_array(s, ' '), 1) = 'a'", "array_length(string_to_array(s, ' ')) = 2",
+    "array_sum(l) = 3", "array_to_string(string_to_array(s, ' '), '+') = 'a+b'",
+    "CAST(n AS DECIMAL(10, 2)) > 1",
+    "n::VARCHAR(5) = '1'", "n IN (m)", "n IN (1, m)", "NOT(n > 1) AND(m > 1)", "n BETWEEN(1)AND(2)",
+    "CASE WHEN(n > 1) THEN(m > 1) ELSE(false) END", "s ILIKE('%B%')", "s ~ '^a'", "n // 2 = 1",
+    "\"lower\"(s) = 'bc'", "n = m",
+]  # fmt: skip
+
+
+def test_what_a_condition_may_have_judges_each_row_alone() -> None:
+    frame = pl.DataFrame(
+        {
+            "n": [1, 2, 3, None, 5],
+            "m": [5, 1, 3, 2, 2],
+            "s": ["a b", "Bc", None, "x,y", "ab"],
+            "d": [1.5, -2.5, 0.5, None, 3.0],
+            "u": [0.5, -0.25, 1.0, None, -0.75],
+            "l": [[1, 2], [3], [], None, [1, 1]],
+            "t": ["2020-01-02", None, "2020-12-31", "2019-01-01", "2020-07-07"],
+        }
+    )
+    tried = set()
+    for sample in SAMPLES:
+        statement = parse_statement(having("SELECT count(*) FROM c", sample))
+        rows = chosen_rows(frame.lazy(), statement).collect()
+        alone = [
+            chosen_rows(frame[at : at + 1].lazy(), statement).collect()
+            for at in range(frame.height)
+        ]
+        assert rows.equals(pl.concat(alone)), sample
+        tried |= {name for name in ROW_BY_ROW if f"{name.lower()}(" in sample.lower()}
+    assert tried == ROW_BY_ROW
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "row_number() = 1", "first_value(n) = 1", "last_value(n) = 1", "total(n) > 1",
+        "array_agg(n) IS NULL", "string_agg(region, ',') = 'x'", "listagg(region) = 'x'",
+        "n = ANY(array_agg(n))", "n = ANY(n)", "n < ALL (n)", 'n = "max"(n)', 'n = "first"(n)',
+        'n = "MAX" (n)', "n = first\n(n)", "rank() = 1", "lag(n) = 1", "quantile_cont(n, 0.5) = 1",
+        "nosuch(n) = 1", "decimal(n) = 1", '"in"(n)', "TRY_CAST(region AS DATE) IS NULL",
+        "n > 1 AND (n < 3 OR NOT lower(region) = string_agg(region))",
+    ],
+)  # fmt: skip
+def test_a_condition_that_may_look_at_other_rows_is_refused_by_name(
+    kept: Kept, condition: str
+) -> None:
+    with pytest.raises(InvalidQueryError, match="WHERE has") as caught:
+        kept.engine.cite(having("SELECT sum(n) FROM plain", condition))
+    assert caught.value.hint
+
+
+def test_a_refused_function_is_told_the_near_ones() -> None:
+    with pytest.raises(InvalidQueryError, match=r"did you mean .*'lower'"):
+        parse_statement("SELECT sum(n) FROM t WHERE lowers(s) = 'x'")
+
+
+def test_a_decimal_is_shown_in_plain_notation(tmp_path: Path) -> None:
+    source = write_csv(tmp_path / "t.csv", [["n"], ["0"], ["1234.5"]])
+    engine = PipelineEngine(PipelineConfig(tmp_path / "data"))
+    contract = Contract({"n": Column(pl.Decimal(38, 10))})
+    engine.run_full_pipeline(source, "t", bronze_schema=contract)
+    (least, most) = engine.cite("SELECT min(n), max(n) FROM t").values
+    assert (least.value, least.shown) == ("0.0000000000", "0.0000000000")
+    assert (most.value, most.shown) == ("1234.5000000000", "1,234.5000000000")
+
+
+@pytest.fixture
+def aggregated(tmp_path: Path) -> PipelineEngine:
+    engine = PipelineEngine(PipelineConfig(tmp_path / "data"))
+    rows = source_rows(Random(5), 30)  # noqa: S311 - no secret
+    source = write(tmp_path / "s.csv", rows)
+    engine.run_full_pipeline(
+        source, "t", bronze_schema=CONTRACT, gold_transforms=[by_region], grain=["region"]
+    )
+    return engine
+
+
+def test_records_are_counted_from_groups_that_were_published(aggregated: PipelineEngine) -> None:
+    found = aggregated.cite("SELECT sum(price) FROM t")
+    assert found.records == 30
+    (cited,) = found.groups
+    path = aggregated.config.data_root / cited.file
+    assert cited.entry is not None
+    pl.read_parquet(path).head(3).write_parquet(path)
+    for act in (lambda: aggregated.cite(found.statement), lambda: aggregated.check_citation(found)):
+        with pytest.raises(TableDamagedError, match="not those that were published") as caught:
+            act()
+        assert cited.file in str(caught.value)
+
+
+def test_groups_that_an_erasure_wrote_anew_are_cited(aggregated: PipelineEngine) -> None:
+    (source,) = aggregated.cite("SELECT sum(price) FROM t").sources
+    aggregated.erase("t", [SourceRecord(source.batch_id, 2)], why="asked for")
+    found = aggregated.cite("SELECT sum(price) FROM t")
+    assert aggregated.check_citation(found).differences == ()
+
+
+def spoiled(path: Path) -> None:
+    """Pages of zeros, and a footer that still reads."""
+    data = path.read_bytes()
+    end = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    path.write_bytes(data[:4] + bytes(end - 4) + data[end:])
+
+
+@pytest.mark.parametrize("kind", ["groups", "version"])
+@pytest.mark.parametrize("where", ["", "region <> 'x'"])
+def test_a_damaged_file_that_the_chain_does_not_know_is_named(
+    aggregated: PipelineEngine, kind: str, where: str
+) -> None:
+    found = aggregated.cite("SELECT sum(price) FROM t")
+    shutil.rmtree(aggregated.config.chain_path())
+    (file,) = found.groups if kind == "groups" else found.files
+    spoiled(aggregated.config.data_root / file.file)
+    with pytest.raises(TableDamagedError) as caught:
+        aggregated.cite(having("SELECT sum(price) FROM t", where))
+    assert file.file in str(caught.value)
+    assert caught.value.hint
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> PipelineEngine:
     engine = PipelineEngine(
@@ -510,6 +660,132 @@ def test_a_citation_of_other_figures_does_not_hold(small: PipelineEngine) -> Non
     for nothing in ("", "sum(n) = 6", " · ".join("abcdef")):
         with pytest.raises(InvalidOptionError, match="no line"):
             small.check_citation(nothing, sql)
+
+
+def told(engine: PipelineEngine, sql: str) -> dict[str, Any]:
+    """What the command prints as JSON."""
+    found = engine.cite(sql)
+    return {"line": found.line(), **found.model_dump(mode="json")}
+
+
+def edits() -> Iterator[tuple[str, Any]]:
+    yield "layer", "silver"
+    yield "where", "n > 2"
+    yield "where", None
+    yield "line", "sum(n) = 5"
+    yield "cited_at", "2020-01-01T00:00:00Z"
+    yield "head", None
+    yield "files.0.entry", None
+    yield "files.0.entry", 1
+    yield "files.0.file", "gold/default/t/other.parquet"
+    yield "contents.algorithm", "polars-9.9.9/1"
+    yield "contents.hash", "0" * 64
+    yield "contents.rows", 7
+    yield "rows", 7
+    yield "records", None
+    yield "rows_without_records", 1
+    yield "table", "u"
+    yield "domain", "u"
+    yield "values.0.value", "6"
+    yield "values.0.shown", "6"
+    yield "values.0.expression", "max(n)"
+    yield "values.0.data_type", "Int64"
+    yield "sources.0.name", "u.csv"
+    yield "sources.0.records", 1
+    yield "groups", [{"file": "x", "sha256": "0" * 64, "entry": 1}]
+    yield "jobforge_version", "0.0.1"
+
+
+@pytest.mark.parametrize(("field", "value"), list(edits()))
+def test_a_citation_that_was_edited_does_not_hold(
+    small: PipelineEngine, tmp_path: Path, field: str, value: Any
+) -> None:
+    whole = told(small, "SELECT sum(n) FROM t WHERE n > 1")
+    path = tmp_path / "cited.json"
+    path.write_text(json.dumps(whole))
+    assert small.check_citation(path).differences == ()
+    inner: Any = whole
+    *way, last = field.split(".")
+    for part in way:
+        inner = inner[int(part) if part.isdecimal() else part]
+    assert inner[last] != value
+    inner[last] = value
+    path.write_text(json.dumps(whole))
+    assert small.check_citation(path).differences != ()
+
+
+def test_every_edited_field_differs_without_the_line_too(
+    small: PipelineEngine, tmp_path: Path
+) -> None:
+    before = told(small, "SELECT sum(n) FROM t WHERE n > 1")
+    del before["line"]
+    for field, value in edits():
+        if field in ("line", "cited_at", "jobforge_version"):  # nothing tells of these but the line
+            continue
+        whole = json.loads(json.dumps(before))
+        inner: Any = whole
+        *way, last = field.split(".")
+        for part in way:
+            inner = inner[int(part) if part.isdecimal() else part]
+        inner[last] = value
+        (tmp_path / "cited.json").write_text(json.dumps(whole))
+        assert not small.check_citation(tmp_path / "cited.json").holds, field
+
+
+def test_with_another_polars_the_hash_alone_is_left_out(
+    small: PipelineEngine, tmp_path: Path
+) -> None:
+    path = tmp_path / "cited.json"
+    whole = told(small, "SELECT sum(n) FROM t")
+    whole["polars_version"] = "1.0.0"
+    path.write_text(json.dumps(whole))
+    assert small.check_citation(path).holds
+    whole["contents"]["hash"] = "0" * 64
+    del whole["line"]
+    path.write_text(json.dumps(whole))
+    assert not small.check_citation(path).holds  # the algorithm is that of this Polars
+    whole["contents"]["algorithm"] = "polars-1.0.0/1"
+    path.write_text(json.dumps(whole))
+    assert small.check_citation(path).holds
+    whole["contents"]["rows"] = 7
+    path.write_text(json.dumps(whole))
+    assert not small.check_citation(path).holds
+
+
+def test_a_head_that_the_chain_has_no_more_is_a_difference(small: PipelineEngine) -> None:
+    sql = "SELECT sum(n) FROM t"
+    found = small.cite(sql)
+    assert found.head is not None
+    last = small.config.chain_path() / f"{found.head.number:08}.json"
+    kept_bytes = last.read_bytes()
+    last.unlink()
+    for check in (small.check_citation(found), small.check_citation(found.line(), sql)):
+        assert f"the chain has no entry {found.head.number} any more" in check.differences
+    last.write_bytes(kept_bytes)
+    bare = found.model_copy(update={"head": None})
+    said = "it names no entry of the chain, and there was one"
+    assert said in small.check_citation(bare).differences
+    assert said in small.check_citation(bare.line(), sql).differences
+    # The chain of an older data root begins after the citation.
+    early = bare.model_copy(update={"cited_at": datetime(2020, 1, 1, tzinfo=UTC)})
+    assert said not in small.check_citation(early).differences
+
+
+@pytest.mark.parametrize(
+    "text", ["a · b v9 where c", "a · gold default/t v9 where c", "x v9", "· gold default/t v9 ·"]
+)
+@pytest.mark.parametrize("where", ["", "s = {}", "s <> {} AND s = s"])
+def test_a_line_is_of_its_own_version_whatever_its_texts_say(
+    tmp_path: Path, text: str, where: str
+) -> None:
+    engine = PipelineEngine(PipelineConfig(tmp_path / "data"))
+    for words in (text, "another"):
+        engine.run_full_pipeline(write_csv(tmp_path / "t.csv", [["s"], [words]]), "t")
+    condition = where.format(f"'{text}'" if where == "s = {}" else f"'{text} v3'")
+    sql = having("SELECT max(s) FROM t", condition)
+    found = engine.cite(sql, version=1)
+    check = engine.check_citation(found.line(), sql)
+    assert (check.now.version, check.differences) == (1, ())
 
 
 def test_an_older_version_still_holds_after_others_came(

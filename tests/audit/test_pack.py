@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import hashlib
 import io
 import json
@@ -22,7 +23,13 @@ import pytest
 import yaml
 
 from jobforge import Column, Contract, PipelineConfig, PipelineEngine, SourceRecord, expect, keep
-from jobforge.errors import DataRootError, InvalidOptionError, RecordError, TableNotFoundError
+from jobforge.errors import (
+    DataRootError,
+    InvalidOptionError,
+    RecordError,
+    RejectLimitError,
+    TableNotFoundError,
+)
 from jobforge.pipeline.records import Record
 from jobforge.readers.csv import CsvOptions
 from support import debris, files_below, write_csv
@@ -210,11 +217,13 @@ def test_the_rejects_are_those_of_the_quarantine(engine: PipelineEngine, tmp_pat
 def test_no_personal_value_is_in_any_byte(engine: PipelineEngine, tmp_path: Path) -> None:
     made = engine.pack("orders", tmp_path / "o.zip")
     values = [*SECRETS, *(secret.lower() for secret in SECRETS)]
-    for data in (*contents(made.path).values(), made.path.read_bytes()):
+    members = contents(made.path)
+    assert made.files == tuple(sorted(members))
+    for data in members.values():
         for value in values:
             for part in (value, *value.split()):
                 assert part.encode() not in data
-    rejects = contents(made.path)[f"rejects/{made.manifest.batches[0]}.csv"].decode()
+    rejects = members[f"rejects/{made.manifest.batches[0]}.csv"].decode()
     assert "[masked]" in rejects
     asked = contents(engine.pack("orders", tmp_path / "p.zip", personal=True).path)
     assert SECRETS[0].encode() in asked[f"rejects/{made.manifest.batches[0]}.csv"]
@@ -244,6 +253,105 @@ def test_what_any_contract_calls_personal_is_masked_in_every_batch(tmp_path: Pat
         for name in (b"Annabel", b"Roberto", b"Deirdre", b"Evelyn"):
             assert name not in data
     assert any(b",x," in hidden[name] for name in rejects)  # what is not personal is still told
+
+
+DORA = "dora.secret@x.org"
+AS_WRITTEN = ("batches/", "chain/", "contracts/", "table.json")
+"""Where the code of steps and the contracts stand as they were written."""
+
+
+def without(frame: pl.LazyFrame, who: str) -> pl.LazyFrame:
+    return frame.filter(pl.col("mail") != who)
+
+
+def told_by(files: dict[str, bytes], secret: str = DORA) -> set[str]:
+    """The members that hold a text."""
+    return {name for name, data in files.items() if secret.encode() in data}
+
+
+def mails(tmp_path: Path, *, pii: str | None = "email") -> PipelineEngine:
+    """Two contracts, of which the second allows another value, and steps that name it."""
+    engine = PipelineEngine(PipelineConfig(tmp_path / "data"))
+    rows = [["id", "mail", "level"], ["1", "a@x.org", "low"], ["x", "b@y.org", "mid"],
+            ["3", "q@x.org", "low"]]  # fmt: skip
+    source = write_csv(tmp_path / "m.csv", rows)
+    for allowed in (["a@x.org", "q@x.org"], ["a@x.org", DORA]):
+        contract = Contract(
+            {
+                "id": Column("Int64"),
+                "mail": Column("String", pii=pii, allowed=allowed, pattern=f"^({DORA}|a)"),
+                "level": Column(pl.Enum(["low", "mid", f"for {DORA}"])),
+            }
+        )
+        steps: list[Any] = [
+            expect("no dora", pl.col("mail") != DORA),
+            functools.partial(without, who=DORA),
+        ]
+        engine.run_full_pipeline(source, "m", bronze_schema=contract, silver_transforms=steps)
+    return engine
+
+
+def test_code_and_contracts_are_told_as_written_and_repeated_nowhere(tmp_path: Path) -> None:
+    engine = mails(tmp_path)
+    module = sys.modules[without.__module__]
+    files = contents(engine.pack("m", tmp_path / "m.zip", replay=True, modules=[module]).path)
+    told = told_by(files)
+    assert {name for name in told if not name.startswith(AS_WRITTEN)} == set()
+    one, two = json.loads(files["manifest.json"])["batches"]
+    assert {f"batches/{one}.json", f"batches/{two}.json"} <= told
+    assert {"contracts/v1.json", "contracts/v2.odcs.yaml"} <= told
+    assert b"fails this check of the contract" in files[f"rejects/{two}.csv"]
+    page = Page(files["summary.html"].decode()).words
+    assert "'mail': allowed changed" in page
+    said = json.loads(files["manifest.json"])["as_written"]
+    for place in (*AS_WRITTEN, "code", "conditions", "arguments", "allowed values"):
+        assert place in said
+    assert said in page
+    assert " ".join(said.split()) in " ".join(files["README.txt"].decode().split())
+
+
+def test_reasons_and_changes_are_whole_where_nothing_is_personal_or_all_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "plain").mkdir()
+    plain = contents(mails(tmp_path / "plain", pii=None).pack("m", tmp_path / "p.zip").path)
+    asked = contents(mails(tmp_path).pack("m", tmp_path / "m.zip", personal=True).path)
+    for files in (plain, asked):
+        assert "summary.html" in told_by(files)
+        rejects = [name for name in told_by(files) if name.startswith("rejects/")]
+        assert len(rejects) == 2
+
+
+def refused(tmp_path: Path) -> PipelineEngine:
+    """A batch without personal columns, and one that was stopped in bronze with some."""
+    engine = PipelineEngine(PipelineConfig(tmp_path / "data"))
+    source = write_csv(tmp_path / "t.csv", [["name", "qty"], ["Annabel", "1"], ["Roberto", "x"]])
+    before = Contract({"name": Column("String", pattern="^[A-C]"), "qty": Column("Int64")})
+    first = write_csv(tmp_path / "u.csv", [["name", "qty"], ["Annabel", "1"], ["Roberto", "2"]])
+    engine.run_full_pipeline(first, "t", bronze_schema=before)
+    after = Contract({"name": Column("String", pii="name"), "qty": Column("Int64")}, max_rejects=0)
+    with pytest.raises(RejectLimitError):
+        engine.run_full_pipeline(source, "t", bronze_schema=after)
+    return engine
+
+
+def test_a_contract_that_was_refused_in_bronze_counts(tmp_path: Path) -> None:
+    engine = refused(tmp_path)
+    made = engine.pack("t", tmp_path / "t.zip")
+    versions = json.loads(contents(made.path)["contracts/schema-versions.json"])["versions"]
+    assert len(versions) == 1
+    assert told_by(contents(made.path), "Roberto") == set()
+    alone = engine.pack(made.manifest.batches[0], tmp_path / "b.zip")
+    assert told_by(contents(alone.path), "Roberto") == set()
+
+
+def test_where_contracts_cannot_be_read_nothing_is_shown(tmp_path: Path) -> None:
+    engine = refused(tmp_path)
+    (path,) = (tmp_path / "data/quarantine/bronze").rglob("*.parquet")
+    path.write_bytes(b"")
+    made = engine.pack("t", tmp_path / "t.zip")
+    assert any(said.startswith("contracts of rejects:") for said in made.manifest.problems)
+    assert told_by(contents(made.path), "Roberto") == set()
 
 
 class Page(HTMLParser):
@@ -365,6 +473,43 @@ def test_replays_do_not_make_two_packs_of_one_state_differ(
     one, two = (at.pack("orders", tmp_path / f"{n}.zip", replay=True) for n in "ab")
     assert one.sha256 == two.sha256
     assert str(tmp_path) not in contents(one.path)["replays.json"].decode()
+
+
+@pytest.mark.parametrize("damage", ["gone", "empty", "pages"])
+@pytest.mark.parametrize("kind", ["quarantine/silver", "staged", "catalog/groups/gold"])
+def test_a_replay_that_cannot_be_made_is_a_problem_and_stops_nothing(
+    engine: PipelineEngine, tmp_path: Path, damage: str, kind: str
+) -> None:
+    path = min((tmp_path / "data" / kind / "sales/orders").rglob("*.parquet"))
+    whole = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    elif damage == "empty":
+        path.write_bytes(b"")
+    else:
+        footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+        path.write_bytes(whole[:4] + bytes(footer - 4) + whole[footer:])
+    module = sys.modules[by_region.__module__]
+    made = engine.pack("orders", tmp_path / "o.zip", replay=True, modules=[module])
+    files = contents(made.path)
+    replays = json.loads(files["replays.json"])
+    assert [replay["batch_id"] for replay in replays] == list(made.manifest.batches)
+    skipped = {r["batch_id"]: r["why"] for r in replays if r["verdict"] == "not run"}
+    said = [text for text in made.manifest.problems if text.startswith("replay of ")]
+    assert said == [f"replay of {batch}: {why}" for batch, why in skipped.items()]
+
+
+def test_a_bare_error_of_a_replay_is_told_by_its_kind(
+    engine: PipelineEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise pl.exceptions.ComputeError(SECRETS[0])
+
+    monkeypatch.setattr(engine, "replay", fails)
+    made = engine.pack("orders", tmp_path / "o.zip", replay=True)
+    assert [said.partition(": ")[2] for said in made.manifest.problems] == [
+        "a file of it cannot be read (ComputeError)"
+    ] * 2
 
 
 def test_a_verdict_is_told_where_somebody_replayed_and_is_never_made_up(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from jobforge.errors import InvalidOptionError, TableDamagedError
+import polars as pl
+
+from jobforge.errors import InvalidOptionError, StorageError
 from jobforge.pipeline import chain
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.transition import Clock
@@ -252,8 +253,9 @@ class AuditOperations:
 
         if sql is not None:
             return cite_check.check_line(self.config, sql, str(citation), clock=self._clock)
-        known = citation if isinstance(citation, Citation) else cite_check.read_citation(citation)
-        return cite_check.check_citation(self.config, known, clock=self._clock)
+        if not isinstance(citation, Citation):
+            return cite_check.check_file(self.config, citation, clock=self._clock)
+        return cite_check.check_citation(self.config, citation, clock=self._clock)
 
     def pack(
         self,
@@ -278,7 +280,8 @@ class AuditOperations:
             replace: Whether it may take the place of a file that is there.
             personal: Whether to put values of personal columns in; else they are masked.
             replays: What replays of its batches said; the verdict on others is `not run`.
-            replay: Whether to replay its other batches, as far as they can be.
+            replay: Whether to replay its other batches, as far as they can be; why one cannot
+                is among the problems in the manifest.
             modules: As for `replay`.
             progress: Told how many bytes were verified, of how many.
 
@@ -307,11 +310,19 @@ class AuditOperations:
         self, what: str, known: Sequence[ReplayResult], modules: Sequence[ModuleType]
     ) -> Iterator[ReplayResult]:
         """Replays of the batches of a table or batch, without those that are known."""
-        from jobforge.pipeline.audit.pack_evidence import find_scope
+        from jobforge.pipeline.audit.pack_evidence import NotRun, find_scope
 
         there = {result.batch_id for result in known}
-        for record in find_scope(self.config, what).records:
-            if record.batch_id not in there:
-                # A batch that moved no rows, or whose files are gone, stays `not run`.
-                with suppress(InvalidOptionError, TableDamagedError):
-                    yield self.replay(record.batch_id, modules=modules)
+        for batch in (record.batch_id for record in find_scope(self.config, what).records):
+            if batch in there:
+                continue
+            try:
+                yield self.replay(batch, modules=modules)
+            except InvalidOptionError:
+                continue  # it moved no rows: there is nothing to run again
+            except StorageError as error:
+                yield NotRun(batch_id=batch, why=error.message)
+            except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+                # Its text may quote a value.
+                kind = type(error).__name__
+                yield NotRun(batch_id=batch, why=f"a file of it cannot be read ({kind})")

@@ -10,6 +10,7 @@ from jobforge.pipeline.models import Contents
 from jobforge.pipeline.records import RECORD_FORMAT, Record, Sha256
 
 SEPARATOR = " · "
+NO_CHAIN = "no chain"
 _SHOWN = 16
 """Digits of a hash in a line: enough for `verify --against`."""
 
@@ -39,7 +40,7 @@ class CitedSource(Record):
 
 
 class CitedFile(Record):
-    """A file of the version that was read."""
+    """A file that was read."""
 
     file: str
     """Relative to the data root."""
@@ -72,6 +73,8 @@ class Citation(Record):
     """What the rows hold, provenance that differs from run to run left out."""
     files: tuple[CitedFile, ...]
     """The files of the version."""
+    groups: tuple[CitedFile, ...] = ()
+    """The files that say which records went into the rows of an aggregate."""
     head: Head | None
     """The last entry of the chain; null where there is no chain."""
     cited_at: AwareDatetime
@@ -87,11 +90,10 @@ class Citation(Record):
             table if self.where is None else f"{table} where {self.where}",
             self._origin(),
             f"content sha256:{self.contents.hash[:_SHOWN]}",
-            f"chain {self.head.number} {self.head.sha256[:_SHOWN]}" if self.head else "no chain",
+            f"chain {self.head.number} {self.head.sha256[:_SHOWN]}" if self.head else NO_CHAIN,
             f"jobforge {self.jobforge_version}, {_moment(self.cited_at)}",
         ]
-        # One line whatever text a condition or value has.
-        return SEPARATOR.join(parts).replace("\r", "\\r").replace("\n", "\\n")
+        return on_one_line(SEPARATOR.join(parts))
 
     def _origin(self) -> str:
         rows = _count(self.rows, "row")
@@ -105,6 +107,11 @@ class Citation(Record):
         if self.rows_without_records:
             told += f", records unknown for {_count(self.rows_without_records, 'row')}"
         return told
+
+
+def on_one_line(text: str) -> str:
+    """A text without line breaks, whatever a condition or value has."""
+    return text.replace("\r", "\\r").replace("\n", "\\n")
 
 
 def _count(number: int, one: str, many: str | None = None) -> str:

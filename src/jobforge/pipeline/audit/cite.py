@@ -8,10 +8,10 @@ from datetime import datetime
 import polars as pl
 
 from jobforge._version import __version__
-from jobforge.errors import TableDamagedError, VersionNotFoundError
+from jobforge.errors import VersionNotFoundError
 from jobforge.pipeline import chain, reads
 from jobforge.pipeline.audit.citation import Citation
-from jobforge.pipeline.audit.cite_files import cited_files
+from jobforge.pipeline.audit.cite_files import cited_files, damage_told
 from jobforge.pipeline.audit.cite_records import origin_of
 from jobforge.pipeline.audit.cite_rows import chosen_rows, figures
 from jobforge.pipeline.audit.cite_statement import parse_statement
@@ -47,21 +47,17 @@ def cite(
         TableNotFoundError: There is no such table, or it never reached the layer.
         VersionNotFoundError: There is no such version, or none that old.
         VersionRemovedError: Its files were removed by `clean` or `erase`.
-        TableDamagedError: A file is not what was published.
+        TableDamagedError: A file is not what was published, or cannot be read.
     """
     statement = parse_statement(sql)
     layer = versioned(statement.layer)
     opened = _open(config, statement.table, layer, version, as_of)
     files = cited_files(config, opened.files)
-    try:
+    with damage_told(config, files):
         rows = chosen_rows(opened.frame, statement)
         values = figures(rows, statement)
         contents = contents_of(rows, by_record=False)
         origin = origin_of(config, opened.domain, opened.table, opened.files, rows)
-    except OSError as error:
-        raise TableDamagedError(
-            f"the rows cannot be read ({error})", hint="restore the file from a backup"
-        ) from error
     return Citation(
         statement=statement.text,
         where=statement.where,
@@ -76,6 +72,7 @@ def cite(
         sources=origin.sources,
         contents=contents,
         files=files,
+        groups=origin.groups,
         head=chain.head(config),
         cited_at=clock(),
         jobforge_version=__version__,

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from jobforge.errors import TableDamagedError
+import polars as pl
+
+from jobforge.errors import InvalidQueryError, JobforgeError, TableDamagedError
 from jobforge.pipeline import chain
 from jobforge.pipeline.audit.citation import CitedFile
 from jobforge.pipeline.chain import ChainEntry, chain_entry_path
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.records import parse_record
 from jobforge.storage.source import hash_file
+
+_DAMAGE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+_BACKUP = "restore it from a backup; `jobforge verify` says what else was changed"
 
 
 def cited_files(config: PipelineConfig, files: Sequence[str]) -> tuple[CitedFile, ...]:
@@ -34,11 +40,53 @@ def cited_files(config: PipelineConfig, files: Sequence[str]) -> tuple[CitedFile
         if digest != published:
             raise TableDamagedError(
                 f"the bytes of {file} are not those that were published: no figure of it is cited",
-                hint="restore it from a backup; `jobforge verify` says what else was changed",
+                hint=_BACKUP,
                 entry=entry or 0,
             )
         found.append(CitedFile(file=file, sha256=digest, entry=entry))
     return tuple(found)
+
+
+@contextmanager
+def damage_told(config: PipelineConfig, files: Sequence[CitedFile]) -> Iterator[None]:
+    """Say which file is damaged, where reading fails by one.
+
+    Polars says much the same of a damaged file and of a statement that fails, and does
+    not always name the file. So the files are looked at, those that the chain does not
+    know: the bytes of the others are the ones that were published.
+
+    Raises:
+        TableDamagedError: A file cannot be read.
+    """
+    try:
+        yield
+    except (*_DAMAGE, InvalidQueryError) as error:
+        for file in files:
+            why = _damage(config.data_root / file.file) if file.entry is None else None
+            if why is not None:
+                raise TableDamagedError(
+                    f"{file.file} cannot be read ({why})", hint=_BACKUP
+                ) from error
+        if isinstance(error, JobforgeError):
+            raise
+        names = ", ".join(file.file for file in files)
+        raise TableDamagedError(
+            f"{names} cannot be read ({_first_line(error)})", hint=_BACKUP
+        ) from error
+
+
+def _damage(path: Path) -> str | None:
+    """Why a file cannot be read to its end; None where it can."""
+    try:
+        for _ in pl.scan_parquet(path, glob=False).collect_batches(engine="streaming"):
+            pass
+    except _DAMAGE as error:
+        return _first_line(error)
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _sealed(config: PipelineConfig, files: Sequence[str]) -> dict[str, tuple[int, str]]:

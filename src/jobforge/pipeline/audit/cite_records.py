@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 
-from jobforge.errors import TableDamagedError
 from jobforge.pipeline import lineage
-from jobforge.pipeline.audit.citation import CitedSource
+from jobforge.pipeline.audit.citation import CitedFile, CitedSource
+from jobforge.pipeline.audit.cite_files import cited_files, damage_told
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.models import LayerTransitionLog, Operation
 from jobforge.pipeline.provenance import BATCH_ID, SOURCE_FILE, SOURCE_ROW
@@ -31,6 +32,8 @@ class Origin:
     records: int | None
     rows_without_records: int
     sources: tuple[CitedSource, ...]
+    groups: tuple[CitedFile, ...]
+    """The files by which rows of aggregates have their records."""
 
 
 def origin_of(
@@ -46,7 +49,7 @@ def origin_of(
         rows: Rows of them.
 
     Raises:
-        TableDamagedError: A file of groups is gone or cannot be read.
+        TableDamagedError: A file of groups is gone, is not what was published, or cannot be read.
         RecordError: A record cannot be read.
     """
     records = lineage.all_records(config)
@@ -59,19 +62,25 @@ def origin_of(
     parts = [named.select(_RECORD)] if identified else []
     unknown: dict[str, int] = {}
     makers = {log.batch_id: log for log in _makers(snapshot, files)}
+    names: list[str] = []
     for batch, number in counted.iter_rows():
-        groups = _groups(snapshot, makers.get(batch), nameless, batch)
-        if groups is None:
+        log = makers.get(batch)
+        if log is None or log.groups_file is None or not log.grain:
             unknown[batch] = number
-        else:
-            parts.append(groups)
-    known = _counted(parts)
+            continue
+        path = snapshot.path(log.groups_file)
+        names.append(path.relative_to(config.data_root).as_posix())
+        parts.append(_groups(path, log.grain, nameless.filter(pl.col(BATCH_ID) == batch)))
+    groups = cited_files(config, names)
+    with damage_told(config, groups):
+        known = _counted(parts)
     sources = [*_known_sources(snapshot, known), *_possible_sources(snapshot, unknown)]
     total = sum(known.values())
     return Origin(
         records=total if total or not unknown else None,
         rows_without_records=sum(unknown.values()),
         sources=tuple(sources),
+        groups=groups,
     )
 
 
@@ -98,25 +107,11 @@ def _makers(snapshot: Snapshot, files: Sequence[str]) -> Iterator[LayerTransitio
             yield log
 
 
-def _groups(
-    snapshot: Snapshot, log: LayerTransitionLog | None, rows: pl.LazyFrame, batch: str
-) -> pl.LazyFrame | None:
-    """The records of the groups of a batch that have a row here; None where they are not known."""
-    if log is None or log.groups_file is None or not log.grain:
-        return None
-    path = snapshot.path(log.groups_file)
-    grain = columns(log.grain)
-    keys = rows.filter(pl.col(BATCH_ID) == batch).select(grain).unique()
-    try:
-        groups = pl.scan_parquet(path, glob=False)
-        groups.collect_schema()
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        raise TableDamagedError(
-            f"{path} cannot be read ({(str(error).splitlines() or [''])[0]})",
-            hint="restore it from a backup; `jobforge verify` says what else was changed",
-        ) from error
-    found = groups.join(keys, on=list(log.grain), how="semi", nulls_equal=True)
-    return found.select(_RECORD)
+def _groups(path: Path, grain: Sequence[str], rows: pl.LazyFrame) -> pl.LazyFrame:
+    """The records of the groups of a batch that have a row here."""
+    keys = rows.select(columns(grain)).unique()
+    groups = pl.scan_parquet(path, glob=False)
+    return groups.join(keys, on=list(grain), how="semi", nulls_equal=True).select(_RECORD)
 
 
 def _counted(parts: Sequence[pl.LazyFrame]) -> dict[tuple[str, str], int]:

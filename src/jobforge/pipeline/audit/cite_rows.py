@@ -168,12 +168,16 @@ def _exact(value: object) -> str | None:
         return None
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     return repr(value) if isinstance(value, float) else str(value)
 
 
 def _shown(value: object) -> str | None:
     if isinstance(value, bool):
         return _exact(value)
-    if isinstance(value, (int, float, Decimal)):
+    if isinstance(value, Decimal):
+        return f"{value:,f}"  # else a zero with many places is 0E-10
+    if isinstance(value, (int, float)):
         return f"{value:,}"
     return f"'{value}'" if isinstance(value, str) else _exact(value)

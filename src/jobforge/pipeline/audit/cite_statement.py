@@ -13,7 +13,13 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from jobforge.errors import InvalidQueryError
+from jobforge.errors import InvalidQueryError, nearest
+from jobforge.pipeline.audit.cite_functions import (
+    AGGREGATES,
+    BETWEEN_PARTS,
+    ROW_BY_ROW,
+    SIZED_TYPES,
+)
 from jobforge.pipeline.config import Layer, parse_layer
 
 _TOKEN = re.compile(
@@ -46,11 +52,6 @@ _CLOCKS = frozenset({
     "LOCALTIMESTAMP", "RANDOM", "RAND", "UUID",
 })  # fmt: skip
 """Give another value each time."""
-_AGGREGATES = frozenset({
-    "SUM", "AVG", "MEAN", "MIN", "MAX", "COUNT", "MEDIAN", "STDDEV", "STDDEV_SAMP", "STDEV",
-    "STDEV_SAMP", "VARIANCE", "VAR", "VAR_SAMP", "FIRST", "LAST", "QUANTILE_CONT",
-    "QUANTILE_DISC", "CORR", "COVAR", "COVAR_SAMP", "COVAR_POP",
-})  # fmt: skip
 _PARTS = 2
 
 
@@ -280,15 +281,34 @@ def _check_condition(tokens: Sequence[Token], depths: Sequence[int]) -> None:
     """
     if not tokens:
         raise InvalidQueryError("WHERE has no condition", hint=FORM)
-    for token, after, depth in zip(tokens, [*tokens[1:], None], depths, strict=True):
-        if token.upper in _AGGREGATES and after is not None and after.text == "(":
-            raise InvalidQueryError(
-                f"WHERE has the aggregate {token.text}: it judges one row at a time",
-                hint="write the value that you compare with",
-                character=token.start + 1,
-            )
+    before = [None, *tokens[:-1]]
+    after = [*tokens[1:], None]
+    for token, last, following, depth in zip(tokens, before, after, depths, strict=True):
+        if following is not None and following.text == "(" and token.name is not None:
+            _check_function(token, last)
         if depth == 0 and (token.text == "," or token.upper in ("FROM", "WHERE", "FOR")):
             raise _unexpected(token)
+
+
+def _check_function(token: Token, last: Token | None) -> None:
+    """Refuse what stands before a parenthesis, unless it is known to judge one row at a time.
+
+    Raises:
+        InvalidQueryError: It is not.
+    """
+    name = str(token.name)  # Polars takes a name in quotes for that of a function, too
+    if name.upper() in ROW_BY_ROW or token.upper in BETWEEN_PARTS:
+        return
+    typed = last is not None and (last.upper == "AS" or last.text == "::")
+    if typed and token.upper in SIZED_TYPES:
+        return
+    if name.upper() in AGGREGATES:
+        text = f"WHERE has the aggregate {name}: it judges one row at a time"
+        hint = "write the value that you compare with"
+    else:
+        text = f"WHERE has {name}(...), and what looks at other rows cannot be told from it"
+        hint = f"{nearest(name.lower(), sorted(map(str.lower, ROW_BY_ROW)))}; or compute it in gold"
+    raise InvalidQueryError(text, hint=hint, character=token.start + 1)
 
 
 def _written(text: str, tokens: Sequence[Token]) -> str:

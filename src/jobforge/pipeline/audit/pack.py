@@ -14,7 +14,7 @@ from jobforge.errors import InvalidOptionError
 from jobforge.pipeline.audit.pack_evidence import Evidence, ReplayResult, gather
 from jobforge.pipeline.audit.pack_files import evidence_files
 from jobforge.pipeline.audit.pack_page import page
-from jobforge.pipeline.audit.pack_texts import dmbok, readme
+from jobforge.pipeline.audit.pack_texts import AS_WRITTEN, dmbok, readme
 from jobforge.pipeline.audit.pack_zip import SUMS, write_zip
 from jobforge.pipeline.audit.verify import Progress
 from jobforge.pipeline.chain import Head
@@ -44,7 +44,9 @@ class PackManifest(Record):
     sound: bool
     """Whether `verify` found the whole data root as it was published."""
     personal: bool
-    """Whether values of personal columns are in the pack."""
+    """Whether values of personal columns are in the pack: as cells, see `as_written`."""
+    as_written: str = AS_WRITTEN
+    """What may hold such values all the same, because it is told as it was written."""
     problems: tuple[str, ...]
     """What could not be looked at."""
 

@@ -14,11 +14,12 @@ from jobforge.pipeline import catalog, chain, lineage, query, schemas
 from jobforge.pipeline.accounts import BatchAccount, account
 from jobforge.pipeline.audit.chained import Sealed, read_chain
 from jobforge.pipeline.audit.findings import Findings, Verification
-from jobforge.pipeline.audit.pack_rejects import packed_rejects
+from jobforge.pipeline.audit.pack_rejects import discreet_contracts, packed_rejects
 from jobforge.pipeline.audit.verify import Progress, verify
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.layers.leaving import EDGE_OUTCOME, EDGE_STEP
 from jobforge.pipeline.models import BatchRecord, LayerTransitionLog
+from jobforge.pipeline.records import Record
 from jobforge.pipeline.rejects.snapshot import Snapshot, standing_moves
 from jobforge.pipeline.root import check_root
 
@@ -41,6 +42,14 @@ class ReplayResult(Protocol):
 
     def model_dump(self, *, mode: str) -> dict[str, Any]:
         """All that it says, as plain values."""
+
+
+class NotRun(Record):
+    """A batch that was to be replayed for a pack, and could not be."""
+
+    batch_id: str
+    verdict: str = NOT_RUN
+    why: str
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,8 @@ class Evidence:
     chain: tuple[Sealed, ...]
     """Every entry."""
     verification: Verification
+    discreet: bool = False
+    """Whether a contract of the table classes a column as personal."""
     replays: dict[str, ReplayResult] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
@@ -175,6 +186,11 @@ def _gathered(
     history = _tried(
         problems, "schema versions", partial(schemas.load, config, scope.domain, scope.table)
     )
+    discreet = _tried(
+        problems,
+        "contracts of rejects",
+        partial(discreet_contracts, config, scope.domain, scope.table, history),
+    )
     moved = [record for record in scope.records if standing_moves(record)]
     accounts = [
         _tried(problems, f"account of {r.batch_id}", partial(account, config, r.batch_id))
@@ -184,11 +200,12 @@ def _gathered(
         r.batch_id: _tried(
             problems,
             f"rejects of {r.batch_id}",
-            partial(packed_rejects, config, r, history, personal=personal),
+            partial(packed_rejects, config, r, discreet, personal=personal),
         )
         for r in moved
         if any(log.quarantine_file for log in standing_moves(r).values())
     }
+    problems += [f"replay of {r.batch_id}: {r.why}" for r in replays if isinstance(r, NotRun)]
     return Evidence(
         scope=scope,
         originals=_originals(config, scope, problems),
@@ -198,6 +215,7 @@ def _gathered(
         edges=tuple(_edges(config, scope, problems)),
         chain=tuple(read_chain(config, Findings()).entries),
         verification=verification,
+        discreet=discreet is None or bool(discreet),
         replays={replay.batch_id: replay for replay in replays},
         problems=tuple(problems),
     )

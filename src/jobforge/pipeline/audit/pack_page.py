@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from html import escape
 
+from jobforge.contracts.compare import ChangeKind, SchemaChange
 from jobforge.pipeline.accounts import LayerAccount
 from jobforge.pipeline.audit.pack_evidence import Evidence
-from jobforge.pipeline.audit.pack_texts import AREAS
+from jobforge.pipeline.audit.pack_texts import AREAS, AS_WRITTEN
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -48,7 +49,7 @@ def page(evidence: Evidence, created_at: datetime, made_by: str, *, personal: bo
         _section("Where the rows went", _accounts(evidence)),
         _section("Rejected rows", _rejects(evidence)),
         _section("Left out, or aggregated", _edges(evidence)),
-        _section("Contracts", _contracts(evidence)),
+        _section("Contracts", _contracts(evidence, personal=personal)),
         _section("Nothing changed since", _verification(evidence)),
         _section("Run again", _replays(evidence)),
         _section("Areas of data management", _areas()),
@@ -100,6 +101,7 @@ def _glance(evidence: Evidence, *, personal: bool) -> str:
         ),
         ("Last entry of the chain", escape(f"{head.number} {head.sha256}") if head else "none"),
         ("Values of personal columns", "in the pack" if personal else "masked"),
+        ("Code, conditions and contracts", escape(AS_WRITTEN)),
     ]
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{value}</dd>\n" for name, value in facts)
     return f"<dl>\n{rows}</dl>\n"
@@ -178,7 +180,8 @@ def _edges(evidence: Evidence) -> str:
     )
 
 
-def _contracts(evidence: Evidence) -> str:
+def _contracts(evidence: Evidence, *, personal: bool) -> str:
+    said = str if personal or not evidence.discreet else _without_terms
     versions = evidence.schemas.versions if evidence.schemas is not None else ()
     rows = [
         (
@@ -187,11 +190,20 @@ def _contracts(evidence: Evidence) -> str:
             else f"v{v.number}",
             _time(v.recorded_at),
             escape(v.batch_id),
-            escape("; ".join(map(str, v.changes)) or "-"),
+            escape("; ".join(map(said, v.changes)) or "-"),
         )
         for v in versions
     ]
     return _table("", ("version", "from", "first batch", "what changed"), rows)
+
+
+def _without_terms(change: SchemaChange) -> str:
+    """A change without what the contract says now and said before, which may be a value."""
+    what = "the contract" if change.column is None else repr(change.column)
+    if change.kind is ChangeKind.CHANGED:
+        # Its texts begin with the name of the option.
+        what += f": {(change.after or change.before or '').partition(' ')[0]}"
+    return f"{what} {change.kind}"
 
 
 def _verification(evidence: Evidence) -> str:

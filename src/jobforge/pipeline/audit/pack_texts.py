@@ -134,6 +134,16 @@ FILES = (
 )
 
 
+AS_WRITTEN = (
+    "The records in batches/, chain/ and table.json and the contracts in contracts/ are told as "
+    "they were written: the code of steps, conditions, arguments that are bound to functions, "
+    "patterns, allowed values and the words of types may hold personal values, and nothing in "
+    "them is masked. No other file of the pack repeats them, but for the names that steps and "
+    "rules were given."
+)
+"""What masking does not reach: those files are as the chain has their hash, byte for byte."""
+
+
 def readme(title: str, *, personal: bool, masked: str) -> bytes:
     """The first text to read.
 
@@ -165,6 +175,7 @@ def readme(title: str, *, personal: bool, masked: str) -> bytes:
             "sha256sum where they stand."
         ),
         *_wrapped(said),
+        *_wrapped(AS_WRITTEN),
         *_wrapped(
             "A cell of a CSV file is what the source held. Some spreadsheets take text that "
             "begins with = for a formula: import such columns as text."
