@@ -268,7 +268,7 @@ class WriteError(StorageError, OSError):
 
 
 class PublishConflictError(StorageError):
-    """Another process published meanwhile; what it published stays."""
+    """Another process published or removed files meanwhile; what it did stays."""
 
     code = "JF306"
 

@@ -27,6 +27,7 @@ from jobforge.errors import (
 )
 from jobforge.pipeline import catalog, lineage, query, recovery
 from jobforge.pipeline.maintenance.begin import begin
+from jobforge.pipeline.maintenance.source_records import Wanted
 from jobforge.pipeline.models import TransitionStatus
 from jobforge.storage import debris as debris_module
 from jobforge.storage import publish
@@ -608,6 +609,46 @@ def test_an_interrupt_while_a_marker_is_made_leaves_none(
             run(engine, tmp_path, "c")
     assert recovery.running(engine.config) == []
     engine.erase("t", [SourceRecord(batch, 1)], "asked")
+
+
+@pytest.mark.parametrize("method", ["nameless", "hits"])
+def test_an_erasure_whose_file_another_one_removes_is_refused_and_can_be_repeated(
+    engine: PipelineEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    batch = run(engine, tmp_path, "a", "b", "c")["batch_id"]
+    looked_at = getattr(Wanted, method)
+
+    def after_another_one(wanted: Wanted, frame: pl.LazyFrame) -> Any:
+        monkeypatch.setattr(Wanted, method, looked_at)
+        before = looked_at(wanted, frame)
+        engine.erase("t", [SourceRecord(batch, 1)], "asked first")
+        looked_at(wanted, frame)
+        return before
+
+    monkeypatch.setattr(Wanted, method, after_another_one)
+    with pytest.raises(PublishConflictError, match="removed while"):
+        engine.erase("t", [SourceRecord(batch, 2)], "asked")
+    engine.erase("t", [SourceRecord(batch, 2)], "asked again")
+    assert [codes(engine, layer) for layer in ["staged", *LAYERS]] == [["c"]] * 4
+    assert engine.verify().sound
+
+
+def test_an_erasure_whose_found_file_is_gone_before_its_bytes_are_checked_is_refused(
+    engine: PipelineEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = run(engine, tmp_path, "a", "b", "c")["batch_id"]
+    check = Wanted.check
+
+    def after_another_one(wanted: Wanted) -> None:
+        monkeypatch.setattr(Wanted, "check", check)
+        engine.erase("t", [SourceRecord(batch, 1)], "asked first")
+        check(wanted)
+
+    monkeypatch.setattr(Wanted, "check", after_another_one)
+    with pytest.raises(PublishConflictError, match="removed while"):
+        engine.erase("t", [SourceRecord(batch, 2)], "asked")
+    engine.erase("t", [SourceRecord(batch, 2)], "asked again")
+    assert [codes(engine, layer) for layer in ["staged", *LAYERS]] == [["c"]] * 4
 
 
 def test_two_erasures_at_once_leave_no_record_behind(

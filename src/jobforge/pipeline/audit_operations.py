@@ -80,12 +80,15 @@ class AuditOperations:
             InvalidOptionError: The condition, key or row makes no sense.
             UnknownColumnError: A column is not there.
             VersionNotFoundError: There is no such version.
+            PublishConflictError: `clean` or `erase` removed files meanwhile; ask again.
             StorageError: A record or a file cannot be read.
         """
+        from jobforge.pipeline.audit.meanwhile import removals_told_from_damage
         from jobforge.pipeline.audit.trace import Asked, trace
 
         asked = Asked(where, key, row, layer, version, rows, records, personal, verify)
-        return trace(self.config, table, asked)
+        with removals_told_from_damage(self.config):
+            return trace(self.config, table, asked)
 
     def impact(
         self,
@@ -116,12 +119,15 @@ class AuditOperations:
             RecordNotFoundError: No batch read such a file, or no record stands there.
             InvalidOptionError: The line or record makes no sense.
             TableNotFoundError: There is no such batch.
+            PublishConflictError: `clean` or `erase` removed files meanwhile; ask again.
             StorageError: A record or a file cannot be read.
         """
         from jobforge.pipeline.audit.impact import Question, impact
+        from jobforge.pipeline.audit.meanwhile import removals_told_from_damage
 
         asked = Question(str(file), line, record, batch_id, personal, verify)
-        return impact(self.config, asked)
+        with removals_told_from_damage(self.config):
+            return impact(self.config, asked)
 
     def verify(
         self,
@@ -184,18 +190,21 @@ class AuditOperations:
                 is not empty or in the data root, or steps are given for a layer without.
             InvalidConfigError: Steps are given for a layer that is none.
             TableDamagedError: A recorded file is missing, or is not what was written.
+            PublishConflictError: `clean` or `erase` removed files meanwhile; ask again.
             StorageError: The replay cannot be written.
         """
+        from jobforge.pipeline.audit.meanwhile import removals_told_from_damage
         from jobforge.pipeline.audit.replay import replay
 
-        return replay(
-            self.config,
-            batch_id,
-            transforms=transforms,
-            modules=modules,
-            into=into,
-            compare=compare,
-        )
+        with removals_told_from_damage(self.config):
+            return replay(
+                self.config,
+                batch_id,
+                transforms=transforms,
+                modules=modules,
+                into=into,
+                compare=compare,
+            )
 
     def head(self) -> chain.Head | None:
         """The last entry of the chain and its hash, to be kept elsewhere; None without a chain.
@@ -227,11 +236,14 @@ class AuditOperations:
             TableNotFoundError: There is no such table, or it never reached the layer.
             VersionNotFoundError: There is no such version, or none that old.
             VersionRemovedError: Its files were removed by `clean` or `erase`.
+            PublishConflictError: `clean` or `erase` removed files meanwhile; ask again.
             TableDamagedError: A file is not what was published.
         """
         from jobforge.pipeline.audit.cite import cite
+        from jobforge.pipeline.audit.meanwhile import removals_told_from_damage
 
-        return cite(self.config, sql, version=version, as_of=as_of, clock=self._clock)
+        with removals_told_from_damage(self.config):
+            return cite(self.config, sql, version=version, as_of=as_of, clock=self._clock)
 
     def check_citation(
         self, citation: Citation | Path | str, sql: str | None = None
@@ -250,12 +262,14 @@ class AuditOperations:
         """
         from jobforge.pipeline.audit import cite_check
         from jobforge.pipeline.audit.citation import Citation
+        from jobforge.pipeline.audit.meanwhile import removals_told_from_damage
 
-        if sql is not None:
-            return cite_check.check_line(self.config, sql, str(citation), clock=self._clock)
-        if not isinstance(citation, Citation):
-            return cite_check.check_file(self.config, citation, clock=self._clock)
-        return cite_check.check_citation(self.config, citation, clock=self._clock)
+        with removals_told_from_damage(self.config):
+            if sql is not None:
+                return cite_check.check_line(self.config, sql, str(citation), clock=self._clock)
+            if not isinstance(citation, Citation):
+                return cite_check.check_file(self.config, citation, clock=self._clock)
+            return cite_check.check_citation(self.config, citation, clock=self._clock)
 
     def pack(
         self,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from jobforge.errors import JobforgeError, TransitionError, WriteError
+from jobforge.errors import JobforgeError, TableDamagedError, TransitionError, WriteError
 from jobforge.pipeline.content import Sums, sums
 from jobforge.pipeline.models import WITHHELD
 from jobforge.pipeline.work import Work, Written
@@ -143,6 +143,11 @@ def translate(work: Work, error: BaseException) -> JobforgeError:
     words = first.lower()
     if work.footer.discreet and not isinstance(error, OSError):
         first = WITHHELD
+    if isinstance(error, FileNotFoundError):
+        return TableDamagedError(
+            f"a file went missing while the layer was computed: {first}",
+            hint="run again if `clean` or `erase` was at work; else restore it from a backup",
+        )
     if isinstance(error, OSError) or any(said in words for said in _REFUSED):
         return WriteError(
             f"the layer file could not be written: {first}",

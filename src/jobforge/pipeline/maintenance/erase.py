@@ -15,7 +15,13 @@ from pathlib import Path
 
 import polars as pl
 
-from jobforge.errors import InvalidOptionError, PublishConflictError, TableDamagedError, WriteError
+from jobforge.errors import (
+    InvalidOptionError,
+    JobforgeError,
+    PublishConflictError,
+    TableDamagedError,
+    WriteError,
+)
 from jobforge.pipeline import lineage, query, recovery
 from jobforge.pipeline.adoption import newest_version
 from jobforge.pipeline.config import Layer, PipelineConfig
@@ -109,7 +115,11 @@ def erase(
             return sorted(logs, key=lambda log: list(Layer).index(log.target_layer))
         nameless = [path for _, paths in holding.values() for path in paths]
         files = [file.path for each, _ in holding.values() for file in each]
-        check_bytes(config, found, files)
+        try:
+            check_bytes(config, found, files)
+        except JobforgeError as error:
+            _refuse_if_gone(files, error)
+            raise
         batch_id = generate_batch_id()
         # From gold back to staged: where it breaks off, doing it again finds what is left.
         for layer in [layer for layer in reversed(Layer) if holding[layer][0]]:
@@ -151,6 +161,20 @@ def _refuse_if_busy(
         )
 
 
+def _refuse_if_gone(paths: Sequence[Path], error: Exception) -> None:
+    """Tell a file that somebody removed while it was looked through from a damaged one.
+
+    Raises:
+        PublishConflictError: One is no longer there.
+    """
+    for path in paths:
+        if not path.exists():
+            raise PublishConflictError(
+                f"{path} was removed while records to erase were looked for in it",
+                hint="erase again once nobody else works on the table; nothing is half done",
+            ) from error
+
+
 def _holding(
     config: PipelineConfig, table: TableMetadata, layer: Layer, wanted: Wanted
 ) -> tuple[list[_Found], list[Path]]:
@@ -185,6 +209,7 @@ def _holding(
                 places = {folders[1]: "quarantine", folders[2]: "groups"}
                 found.append(_Found(path, places.get(path.parent, ""), rows, hits))
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+            _refuse_if_gone([path], error)
             raise TableDamagedError(
                 f"{path} cannot be read ({(str(error).splitlines() or [''])[0]})",
                 hint="nothing was erased; restore the file from a backup, or remove it",
