@@ -8,6 +8,7 @@ hashes, never a value.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -168,7 +169,7 @@ def _refuse_if_gone(paths: Sequence[Path], error: Exception) -> None:
         PublishConflictError: One is no longer there.
     """
     for path in paths:
-        if not path.exists():
+        if not os.path.lexists(path):
             raise PublishConflictError(
                 f"{path} was removed while records to erase were looked for in it",
                 hint="erase again once nobody else works on the table; nothing is half done",
