@@ -15,24 +15,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from jobforge import (
-    PipelineEngine,
-    references,
-    trim,
-)
+from jobforge import PipelineEngine, references, trim
 from jobforge.errors import InvalidConfigError, InvalidOptionError
 from jobforge.pipeline import lineage
 from jobforge.pipeline.audit.replay import replay
 from jobforge.pipeline.fingerprint import fingerprint
-from replay_support import (
-    IDENTICAL,
-    NOT_PROVABLE,
-    ORDERS,
-    edited,
-    layers,
-    orders,
-    verdicts,
-)
+from replay_support import IDENTICAL, NOT_PROVABLE, ORDERS, edited, layers, orders, verdicts
 
 Write = Callable[..., ModuleType]
 

@@ -9,17 +9,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from jobforge import (
-    Column,
-    Contract,
-    PipelineEngine,
-    SourceRecord,
-    deduplicate,
-)
-from jobforge.errors import (
-    JobforgeError,
-    TableDamagedError,
-)
+from jobforge import Column, Contract, PipelineEngine, SourceRecord, deduplicate
+from jobforge.errors import JobforgeError, TableDamagedError
 from jobforge.pipeline import events
 from jobforge.pipeline.audit.replay import replay
 from jobforge.pipeline.content import contents_of

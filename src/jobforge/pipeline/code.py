@@ -101,7 +101,7 @@ def code_of(function: Callable[..., Any]) -> Code:
     importable = plain and _found_by_name(definition, module)
     return Code(
         inner=definition,
-        source=_source(definition),
+        source=source_of(definition),
         compiled=compiled if isinstance(compiled, CodeType) else None,
         module=module,
         file=_file(definition),
@@ -110,7 +110,8 @@ def code_of(function: Callable[..., Any]) -> Code:
     )
 
 
-def _source(definition: Any) -> str | None:  # noqa: ANN401 - a function or class
+def source_of(definition: Any) -> str | None:  # noqa: ANN401 - a function or class
+    """Its text; None where Python cannot find it."""
     try:
         return inspect.getsource(definition)
     except (OSError, TypeError):
@@ -256,7 +257,7 @@ def _expression(value: pl.Expr) -> str | None:
 
 def _function(value: FunctionType) -> str | None:
     """A function that another one holds: its text, if it holds nothing that cannot be told."""
-    source = _source(value)
+    source = source_of(value)
     cells = value.__closure__ or ()
     if source is None or (cells and not _found_by_name(value, value.__module__)):
         return None

@@ -24,11 +24,10 @@ from jobforge.pipeline.table_record import LayerState
 from jobforge.pipeline.versions import table_folder, table_store
 from jobforge.storage.debris import Marker, scratch_path, sweep, take_over
 from jobforge.storage.delta.log import LOG
-from jobforge.storage.paths import relative_to_root
+from jobforge.storage.paths import UUID, relative_to_root
 
-_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_MARKER = re.compile(rf"({_ID})\.({_ID})")
-_REPLAYING = re.compile(rf"{_ID}\.replay")
+_MARKER = re.compile(rf"({UUID})\.({UUID})")
+_REPLAYING = re.compile(rf"{UUID}\.replay")
 
 
 def marker_name(batch_id: str, transition_id: str) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from jobforge.pipeline.code import Code
+from jobforge.pipeline.code import Code, source_of
 
 _CHANGES = (
     "datetime.datetime.now", "datetime.datetime.utcnow", "datetime.datetime.today",
@@ -74,7 +74,7 @@ def _look(
         if isinstance(node, (ast.Name, ast.Attribute)):
             other = names.value(node)
             if isinstance(other, FunctionType) and other.__module__ == names.module:
-                _look(other, _text(other), other.__code__, found, seen)
+                _look(other, source_of(other), other.__code__, found, seen)
 
 
 def _of_node(node: ast.AST, names: _Names) -> Iterator[str]:
@@ -130,15 +130,6 @@ def _parsed(source: str | None) -> ast.AST | None:
         return ast.parse(textwrap.dedent(source))
     except (SyntaxError, ValueError):
         return None  # a lambda in the middle of a line
-
-
-def _text(function: FunctionType) -> str | None:
-    import inspect
-
-    try:
-        return inspect.getsource(function)
-    except (OSError, TypeError):
-        return None
 
 
 def _among(name: str, known: tuple[str, ...]) -> bool:

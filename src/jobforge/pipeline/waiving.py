@@ -23,10 +23,10 @@ from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.models import Waiver
 from jobforge.pipeline.records import RECORD_FORMAT, Record, parse_record
 from jobforge.storage.debris import Marker, mark, take_over
+from jobforge.storage.paths import UUID
 from jobforge.storage.rewrite import cannot_read
 
-_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-MARKER = re.compile(rf"{_ID}\.{_ID}\.waiver")
+MARKER = re.compile(rf"{UUID}\.{UUID}\.waiver")
 
 
 class PlannedWaivers(Record):

@@ -315,10 +315,26 @@ def publish_bytes(target: Path, data: bytes, *, replace: bool) -> None:
         WriteError: The operating system refused the write.
         PublishConflictError: The file is there and may not be replaced.
     """
+    publish_file(target, lambda temp: temp.write_bytes(data), replace=replace)
+
+
+def publish_file(target: Path, write: Callable[[Path], object], *, replace: bool) -> None:
+    """Publish a file atomically that somebody else writes.
+
+    Args:
+        target: Where it is to be.
+        write: Writes all of it to the path that it is given.
+        replace: Whether it may take the place of a file that is there.
+
+    Raises:
+        DataRootError: The folder cannot be created or written.
+        WriteError: The operating system refused the write.
+        PublishConflictError: The file is there and may not be replaced.
+    """
     with Publication(final=True) as publication:
         temp = publication.reserve(target, replace=replace)
         try:
-            temp.write_bytes(data)
+            write(temp)
         except OSError as error:
             raise WriteError(
                 f"{target} could not be written: {error.strerror or error}", hint=SPACE

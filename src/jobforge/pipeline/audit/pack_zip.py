@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jobforge.errors import WriteError
-from jobforge.storage.publish import SPACE, Publication
+from jobforge.storage.publish import publish_file
 
 SUMS = "SHA256SUMS"
 _FIRST, _LAST = datetime(1980, 1, 1, tzinfo=UTC), datetime(2107, 12, 31, tzinfo=UTC)
@@ -34,22 +33,17 @@ def write_zip(target: Path, files: Mapping[str, bytes], at: datetime, *, replace
     """
     whole = {**files, SUMS: sums(files)}
     moment = min(max(at.astimezone(UTC), _FIRST), _LAST).timetuple()[:6]
-    with Publication() as publication:
-        temp = publication.reserve(target, replace=replace)
-        try:
-            with zipfile.ZipFile(temp, "w") as archive:
-                for name in sorted(whole):
-                    about = zipfile.ZipInfo(name, moment)
-                    about.create_system = _UNIX
-                    about.external_attr = _MODE
-                    about.compress_type = zipfile.ZIP_DEFLATED
-                    archive.writestr(about, whole[name])
-        except OSError as error:
-            raise WriteError(
-                f"{target} could not be written: {error.strerror or error}", hint=SPACE
-            ) from error
-        publication.place()
-        publication.keep()
+
+    def write(temp: Path) -> None:
+        with zipfile.ZipFile(temp, "w") as archive:
+            for name in sorted(whole):
+                about = zipfile.ZipInfo(name, moment)
+                about.create_system = _UNIX
+                about.external_attr = _MODE
+                about.compress_type = zipfile.ZIP_DEFLATED
+                archive.writestr(about, whole[name])
+
+    publish_file(target, write, replace=replace)
 
 
 def sums(files: Mapping[str, bytes]) -> bytes:

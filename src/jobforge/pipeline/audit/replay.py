@@ -56,21 +56,13 @@ def replay(
     Args:
         config: Where the data root is.
         batch_id: The batch.
-        transforms: Steps that cannot be found by their names: functions that are
-            defined in a script or inside another function, lambdas, references
-            to a frame. All together, or by layer (`{"silver": [...]}`).
-        modules: Modules in which functions are looked for first.
-        into: A folder that is empty or not there yet, to keep what comes out in;
-            a data root of its own. Unless given, it is removed at the end.
-        compare: Whether to hold it against the record, or only to run it.
+        transforms: As for `PipelineEngine.replay`, and so are the others.
+        modules: Where functions are looked for first.
+        into: Where to keep what comes out.
+        compare: Whether to hold it against the record.
 
     Raises:
-        TableNotFoundError: There is no such batch.
-        InvalidOptionError: The batch moved no rows or has no staged file, the folder
-            is not empty or in the data root, or steps are given for a layer without.
-        InvalidConfigError: Steps are given for a layer that is none.
-        TableDamagedError: A recorded file is missing, or is not what was written.
-        StorageError: The replay cannot be written.
+        JobforgeError: As for `PipelineEngine.replay`.
     """
     check_root(config)
     code = Code(transforms, modules)
