@@ -145,12 +145,7 @@ def _errors(schema: pl.Schema) -> Iterator[None]:
     """Refusals of Polars, as errors that say what to do."""
     try:
         yield
-    except (
-        pl.exceptions.PolarsError,
-        pl.exceptions.PanicException,
-        TypeError,
-        ValueError,
-    ) as error:
+    except _BAD as error:
         if isinstance(error, JobforgeError):
             raise
         text = (str(error).splitlines() or [type(error).__name__])[0].rstrip(":; ")
