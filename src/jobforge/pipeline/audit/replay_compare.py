@@ -12,11 +12,11 @@ from jobforge._version import __version__
 from jobforge.errors import AbandonedError, TableDamagedError
 from jobforge.pipeline.audit.replay_files import removal_of, whole
 from jobforge.pipeline.audit.replay_result import Compared, LayerReplay, ReplayVerdict, What
-from jobforge.pipeline.audit.replay_rows import differing
+from jobforge.pipeline.audit.replay_rows import Added, differing
 from jobforge.pipeline.audit.replay_run import Ran
 from jobforge.pipeline.content import contents_of
 from jobforge.pipeline.footer import read_footer
-from jobforge.pipeline.layers.adding import may_add
+from jobforge.pipeline.layers.adding import is_sum, may_add
 from jobforge.pipeline.models import Contents, LayerTransitionLog, TransitionStatus
 from jobforge.pipeline.rejects.snapshot import Snapshot
 
@@ -135,7 +135,7 @@ def _files(snapshot: Snapshot, log: LayerTransitionLog, ran: Ran) -> list[Compar
             continue
         there = _there(snapshot, was, log.content_hash if what == "rows" else None)
         known = (log.contents, ran.log.contents) if what == "rows" else (None, None)
-        found.append(_compared(what, (was, there), ran.path(now), known, _added(ran.log)))
+        found.append(_compared(what, (was, there), ran.path(now), known, _added(log, ran.log)))
     return found
 
 
@@ -150,7 +150,7 @@ def _compared(
     recorded: tuple[str | None, Path | None],
     replayed: Path | None,
     known: tuple[Contents | None, Contents | None],
-    added: int,
+    added: Added,
 ) -> Compared:
     """Two files by what they hold; by what the logs say of that, where these can be compared.
 
@@ -191,12 +191,13 @@ def _readable(path: Path | None) -> Iterator[None]:
         ) from error
 
 
-def _added(log: LayerTransitionLog) -> int:
-    """How many floats one value may be the sum of; 0 where no step adds any."""
-    return max(log.row_count_in or 0, 1) if may_add(log) else 0
+def _added(log: LayerTransitionLog, now: LayerTransitionLog) -> Added:
+    """How many floats a value of a column may be the sum of; 0 where no step adds any."""
+    floats = max(now.row_count_in or 0, 1) if may_add(now) else 0
+    return lambda name: floats if is_sum(log, name) else 0
 
 
-def _difference(there: Path | None, replayed: Path | None, added: int) -> dict[str, object]:
+def _difference(there: Path | None, replayed: Path | None, added: Added) -> dict[str, object]:
     """Which rows differ, as fields of `Compared`."""
     frames = [pl.scan_parquet(p, glob=False) if p is not None else None for p in (there, replayed)]
     one, other = frames

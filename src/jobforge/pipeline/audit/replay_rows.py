@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,17 @@ _SPACING: dict[pl.DataType, float] = {
 floats of one sign is off by n - 1 halves, and two orders of adding them differ by twice that; one
 spacing more is for what is computed of the sum, such as a mean. Where floats of both signs cancel
 out, the rest may be off by more: that is told as a difference."""
+_FARTHEST: dict[pl.DataType, float] = {
+    pl.Float64(): 2.0**-40,
+    pl.Float32(): 2.0**-11,
+    pl.Float16(): 2.0**-7,
+}
+"""What no order of adding excuses, however many floats there are. Roundings mostly cancel out, and
+what is left grows as the root of their number: the first two are 4,096 spacings, of 16 million
+floats. The bound for the worst order would let pass any change of a sum of that many Float32."""
 _SEED = 7
+Added = Callable[[str], int]
+"""How many floats a value of a column may be the sum of; 0 where it is no sum."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,7 @@ class Different:
 
 
 def differing(
-    recorded: pl.LazyFrame, replayed: pl.LazyFrame, *, show: bool, added: int
+    recorded: pl.LazyFrame, replayed: pl.LazyFrame, *, show: bool, added: Added
 ) -> Different:
     """The rows that differ between two frames of the same columns.
 
@@ -57,7 +67,7 @@ def differing(
         recorded: As it was.
         replayed: As it came out.
         show: Whether values may be shown.
-        added: How many floats one value may be the sum of; 0 where none is a sum.
+        added: How many floats one value of a column may be the sum of.
     """
     schema = recorded.collect_schema()
     names = data_columns(schema.names())
@@ -71,7 +81,8 @@ def differing(
     first = [told for a, b in pairs[:_SHOWN] for told in _told(a, b, names, show=show)]
     whole = max(one.height, other.height) <= _MATCHED
     count = len(pairs) if whole else max(one.height, other.height)
-    return Different(count, tuple(changed), tuple(first), _nearly(one, other, floats, added))
+    sums = {name: added(name) for name in floats if added(name)}
+    return Different(count, tuple(changed), tuple(first), _nearly(one, other, sums))
 
 
 Row = dict[str, Any]
@@ -161,19 +172,26 @@ def _differ(one: Row, other: Row, name: str) -> bool:
     return _text(one[name]) != _text(other[name])
 
 
-def _nearly(one: pl.DataFrame, other: pl.DataFrame, floats: Sequence[str], added: int) -> bool:
-    """Whether rows are the same but for the last bits of sums of floats."""
-    if not added or one.height != other.height or not floats or not one.height:
+def _nearly(one: pl.DataFrame, other: pl.DataFrame, sums: Mapping[str, int]) -> bool:
+    """Whether rows are the same but for the last bits of sums of floats.
+
+    Args:
+        one: Rows.
+        other: The rows that they are held against.
+        sums: The columns that are sums, with how many floats each may be the sum of.
+    """
+    if one.height != other.height or not sums or not one.height:
         return False
-    rest = [name for name in one.columns if name not in floats]
-    a, b = (_ordered(rows, [*rest, *floats]) for rows in (one, other))
-    if rest and not a.select(columns(rest)).equals(b.select(columns(rest))):
+    rest = [name for name in one.columns if name not in sums]
+    a, b = (_ordered(rows, [*rest, *sums]) for rows in (one, other))
+    exact = [bits(column(n), one.schema[n]).alias(str(at)) for at, n in enumerate(rest)]
+    if exact and not a.select(exact).equals(b.select(exact)):
         return False
-    return all(_near(a[name], b[name], added) for name in floats)
+    return all(_near(a[name], b[name], added) for name, added in sums.items())
 
 
 def _near(one: pl.Series, other: pl.Series, added: int) -> bool:
-    nearest = added * _SPACING[one.dtype]
+    nearest = min(added * _SPACING[one.dtype], _FARTHEST[one.dtype])
     a, b = pl.lit(one.cast(pl.Float64)), pl.lit(other.cast(pl.Float64))
     larger = pl.max_horizontal(a.abs(), b.abs())
     close = ((a - b).abs() <= larger * nearest) | a.eq_missing(b)
