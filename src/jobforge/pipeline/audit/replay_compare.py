@@ -135,7 +135,7 @@ def _files(snapshot: Snapshot, log: LayerTransitionLog, ran: Ran) -> list[Compar
             continue
         there = _there(snapshot, was, log.content_hash if what == "rows" else None)
         known = (log.contents, ran.log.contents) if what == "rows" else (None, None)
-        found.append(_compared(what, (was, there), ran.path(now), known, _added(log, ran.log)))
+        found.append(_compared(what, (was, there), ran.path(now), known, (log, ran.log)))
     return found
 
 
@@ -150,7 +150,7 @@ def _compared(
     recorded: tuple[str | None, Path | None],
     replayed: Path | None,
     known: tuple[Contents | None, Contents | None],
-    added: Added,
+    logs: tuple[LayerTransitionLog, LayerTransitionLog],
 ) -> Compared:
     """Two files by what they hold; by what the logs say of that, where these can be compared.
 
@@ -170,7 +170,7 @@ def _compared(
     if (file is not None and there is None) or (there is None and replayed is None):
         return found
     with _readable(there):
-        return found.model_copy(update=_difference(there, replayed, added))
+        return found.model_copy(update=_difference(there, replayed, logs))
 
 
 @contextmanager
@@ -197,7 +197,9 @@ def _added(log: LayerTransitionLog, now: LayerTransitionLog) -> Added:
     return lambda name: floats if is_sum(log, name) else 0
 
 
-def _difference(there: Path | None, replayed: Path | None, added: Added) -> dict[str, object]:
+def _difference(
+    there: Path | None, replayed: Path | None, logs: tuple[LayerTransitionLog, LayerTransitionLog]
+) -> dict[str, object]:
     """Which rows differ, as fields of `Compared`."""
     frames = [pl.scan_parquet(p, glob=False) if p is not None else None for p in (there, replayed)]
     one, other = frames
@@ -214,7 +216,7 @@ def _difference(there: Path | None, replayed: Path | None, added: Added) -> dict
         told = [f"{n} ({was.get(n, 'none')}, now {now.get(n, 'none')})" for n in names]
         return {"columns": tuple(told) or ("their order",)}
     discreet = any(read_footer(p).discreet for p in (there, replayed) if p is not None)
-    found = differing(one, other, show=not discreet, added=added)
+    found = differing(one, other, show=not discreet, added=_added(*logs), grain=logs[0].grain)
     return {
         "differing": found.rows,
         "columns": found.columns,
