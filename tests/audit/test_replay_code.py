@@ -18,6 +18,7 @@ import pytest
 from jobforge import PipelineEngine, references, trim
 from jobforge.errors import InvalidConfigError, InvalidOptionError
 from jobforge.pipeline import lineage
+from jobforge.pipeline.audit import replay_code
 from jobforge.pipeline.audit.replay import replay
 from jobforge.pipeline.fingerprint import fingerprint
 from replay_support import IDENTICAL, NOT_PROVABLE, ORDERS, edited, layers, orders, verdicts
@@ -116,6 +117,49 @@ def test_code_that_is_gone(engine: PipelineEngine, tmp_path: Path, module: Write
     ended = layers(replay(engine.config, batch))["silver"]
     assert ended.verdict is NOT_PROVABLE
     assert "cannot be imported: SystemExit: 0" in ended.reasons[0]
+
+
+@pytest.mark.parametrize("text", ["1 / 0", "import sys\nsys.exit(3)", "import gone_package"])
+def test_code_that_is_given_needs_no_module_of_its_own(
+    engine: PipelineEngine, tmp_path: Path, module: Write, text: str
+) -> None:
+    tidy = module(TIDY).tidy
+    batch = engine.run_full_pipeline(
+        orders(tmp_path), "orders", "sales", ORDERS, silver_transforms=[tidy]
+    )["batch_id"]
+    sys.modules.pop("steps_of_a_user")
+    (tmp_path / "code/steps_of_a_user.py").write_text(text)
+    importlib.invalidate_caches()
+    kept = tmp_path / "kept.py"  # of that time, with a line that the module did not have
+    kept.write_text("# kept\nimport polars as pl\n" + TIDY)
+    from jobforge.cli.code import modules
+
+    (file,) = modules([str(kept)])
+    for given in ({"modules": [file]}, {"transforms": [file.tidy]}):
+        found = replay(engine.config, batch, **given)
+        assert found.verdict is IDENTICAL, found
+        assert "stands in has changed" in layers(found)["silver"].notes[0]
+
+
+def test_the_text_of_a_function_of_another_name_is_not_read(
+    engine: PipelineEngine, tmp_path: Path, module: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"f{number}" for number in range(5)]
+    text = "".join(f"def {name}(lf):\n    return lf.head(90)\n" for name in names)
+    made = module(text)
+    steps = [getattr(made, name) for name in names]
+    batch = engine.run_full_pipeline(orders(tmp_path), "orders", silver_transforms=steps)[
+        "batch_id"
+    ]
+    read: list[str] = []
+
+    def watched(function: Any, name: str) -> Any:
+        read.append(function.__name__)
+        return fingerprint(function, name)
+
+    monkeypatch.setattr(replay_code, "fingerprint", watched)
+    assert replay(engine.config, batch, transforms=steps).verdict is IDENTICAL
+    assert read == names
 
 
 KINDS = (

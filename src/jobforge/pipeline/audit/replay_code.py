@@ -89,14 +89,18 @@ class Code:
     def _step(self, was: TransformRef, given: Sequence[Transform]) -> Recovered:
         changed: list[str] = []
         found: list[Recovered] = []
-        for function in chain(given, self._candidates(was)):
-            one = self._matched(was, function)
-            if isinstance(one, Recovered):
-                found.append(one)
-                if not one.doubts:
-                    break
-            elif one is not None:
-                changed.append(one)
+        try:
+            for function in chain(given, self._candidates(was)):
+                one = self._matched(was, function)
+                if isinstance(one, Recovered):
+                    found.append(one)
+                    if not one.doubts:
+                        break
+                elif one is not None:
+                    changed.append(one)
+        except NotRecoverableError:
+            if not found:  # its own module came last, and might have been without a doubt
+                raise
         if found:
             return min(found, key=lambda one: len(one.doubts))
         if was.recipe is not None:
@@ -105,11 +109,12 @@ class Code:
 
     def _matched(self, was: TransformRef, function: Transform) -> Recovered | str | None:
         """A step that is the recorded one; why not, where it has its name; else None."""
-        now = fingerprint(function, was.name)
+        inner = unwrap(function)
         # A class has the text of its objects, and is none of them.
-        other = inspect.isclass(unwrap(function)) and not (was.importable or was.definition)
-        if other or _last(now.qualified_name) != _last(was.qualified_name):
-            return None
+        other = inspect.isclass(inner) and not (was.importable or was.definition)
+        if other or _called(inner, was.name) != _last(was.qualified_name):
+            return None  # before its text is read, which takes longer
+        now = fingerprint(function, was.name)
         held = _held_otherwise(was, now)
         if was.code_sha256 == now.code_sha256 and not held:
             return Recovered(function, tuple(_doubts(was, now)))
@@ -130,7 +135,8 @@ class Code:
         name = _name_in_module(was)
         if _unfindable(was) is not None:
             return
-        modules = chain(self.modules, [] if _home(was) == "__main__" else [_imported(was)])
+        home = () if _home(was) == "__main__" else (was,)
+        modules = chain(self.modules, map(_imported, home))  # not before its turn
         for found in (named(module, name) for module in modules):
             if callable(found) and (was.importable or not inspect.isclass(found)):
                 yield _with_arguments(was, found)
@@ -247,6 +253,12 @@ def _name_in_module(was: TransformRef) -> str:
 def _home(was: TransformRef) -> str:
     """The module of a function; older records have it in its name only."""
     return was.module or was.qualified_name.rpartition(".")[0] or "?"
+
+
+def _called(inner: Transform, otherwise: str) -> str:
+    """The name of a function, or of the class of an object, as a fingerprint ends with it."""
+    plain = inspect.isroutine(inner) or inspect.isclass(inner)
+    return _last(str(getattr(inner if plain else type(inner), "__qualname__", otherwise)))
 
 
 def _last(qualified: str) -> str:
