@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -265,6 +266,42 @@ def test_steps_for_a_layer_without_steps_are_refused(
         replay(engine.config, batch, transforms={"gld": [trim()]})
     with pytest.raises(InvalidOptionError, match="given for bronze, which has none"):
         replay(engine.config, batch, transforms={"bronze": [trim()]})
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"transforms": trim()}, "transforms is of type Cleaning, not a list"),
+        ({"transforms": None}, "transforms is None, not a list"),
+        ({"transforms": "dear"}, "transforms is of type str, not a list"),
+        ({"transforms": (step for step in [trim()])}, "transforms is of type generator"),
+        ({"transforms": [trim(), 5]}, "entry 2 of transforms is of type int, not a function"),
+        (
+            {"transforms": {"silver": trim()}},
+            "transforms of silver is of type Cleaning, not a list",
+        ),
+        ({"transforms": {"silver": None}}, "transforms of silver is None, not a list"),
+        ({"transforms": {"gold": ["dear"]}}, "entry 1 of transforms of gold is of type str"),
+        ({"modules": None}, "modules is None, not a list"),
+        ({"modules": sys}, "modules is of type module, not a list"),
+        ({"modules": ["etl"]}, "entry 1 of modules is of type str, not a module"),
+        ({"into": 5}, "into is of type int, not a path"),
+    ],
+)
+def test_what_is_no_code_is_refused(
+    engine: PipelineEngine, tmp_path: Path, given: dict[str, Any], words: str
+) -> None:
+    batch = engine.run_full_pipeline(orders(tmp_path), "orders")["batch_id"]
+    with pytest.raises(InvalidOptionError, match=re.escape(words)) as refused:
+        engine.replay(batch, **given)
+    assert refused.value.hint
+
+
+def test_a_pack_refuses_modules_that_are_none(engine: PipelineEngine, tmp_path: Path) -> None:
+    engine.run_full_pipeline(orders(tmp_path), "orders")
+    modules: Any = ["etl"]
+    with pytest.raises(InvalidOptionError, match="entry 1 of modules is of type str"):
+        engine.pack("orders", tmp_path / "p.zip", replay=True, modules=modules)
 
 
 def test_local_functions_and_lambdas_are_passed(engine: PipelineEngine, tmp_path: Path) -> None:

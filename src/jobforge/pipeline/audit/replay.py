@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import uuid
@@ -67,6 +68,11 @@ def replay(
     check_root(config)
     code = Code(transforms, modules)
     code.check()
+    if into is not None and not isinstance(into, (str, os.PathLike)):
+        raise InvalidOptionError(
+            f"into is of type {type(into).__name__}, not a path",
+            hint="name a folder that is empty or not there yet",
+        )
     record = lineage.known(config, batch_id)
     staged, moves = _moves(record)
     snapshot = Snapshot.of(config)
