@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -202,8 +203,13 @@ def _place(config: PipelineConfig, record: BatchRecord, into: Path | str | None)
         check_outside(config, folder)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InvalidOptionError(f"{folder} is no empty folder", hint="name another one")
+        there = folder.exists()
         make_folder(folder)
-        yield folder
+        try:
+            yield folder
+        except BaseException:
+            _empty(folder, itself=not there)  # or the next try would be refused
+            raise
         return
     # With a marker, as that of a transition: where this process dies, the next run of the data
     # root removes the folder, and nobody erases from the batch meanwhile.
@@ -217,3 +223,15 @@ def _place(config: PipelineConfig, record: BatchRecord, into: Path | str | None)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         marker.done()
+
+
+def _empty(folder: Path, *, itself: bool) -> None:
+    """Remove what a replay that was stopped left in a folder that was empty, or was not there."""
+    with contextlib.suppress(OSError):
+        for entry in folder.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink()
+        if itself:
+            folder.rmdir()
