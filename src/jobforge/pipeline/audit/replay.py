@@ -16,10 +16,10 @@ from jobforge import errors
 from jobforge.errors import InvalidOptionError
 from jobforge.pipeline import events, lineage, recovery
 from jobforge.pipeline.audit.replay_code import Code, NotRecoverableError, Transforms
-from jobforge.pipeline.audit.replay_compare import held_against
+from jobforge.pipeline.audit.replay_compare import held_against, varies
 from jobforge.pipeline.audit.replay_files import staged_file
 from jobforge.pipeline.audit.replay_result import LayerReplay, Replay, ReplayVerdict, worst
-from jobforge.pipeline.audit.replay_run import Again
+from jobforge.pipeline.audit.replay_run import Again, Ran
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.models import MOVES, BatchRecord, LayerTransitionLog, TransitionStatus
 from jobforge.pipeline.rejects.snapshot import Snapshot
@@ -39,6 +39,12 @@ _REPEATABLE = {
 """Refusals for what rows, contract and code are; others are of the machine or of other writers."""
 _MEMORY = re.compile(r" failed: MemoryError\b")
 """How the error of a step tells that the machine had too little; it is one of the machine, too."""
+
+_ORDER = (
+    "differ from each other: what a step gives depends on the order of rows that have none, as "
+    "after `group_by` or `unique`, or on something else that is another thing each time"
+)
+"""Of a step whose result is not the same in two runs, one after the other."""
 
 
 def replay(
@@ -186,7 +192,27 @@ def _layer(
     for other in found:
         if log.inputs and again.made_by.get(log.inputs[0].file) == other.transition_id:
             before = other.verdict or before
-    return held_against(again.snapshot, log, ran, before).model_copy(update={"file": file})
+    held = held_against(again.snapshot, log, ran, before).model_copy(update={"file": file})
+    if held.verdict is ReplayVerdict.DIFFERS and _varies(again, log, held, ran):
+        return held.model_copy(
+            update={
+                "verdict": ReplayVerdict.NOT_PROVABLE,
+                "reasons": (*held.reasons, f"two replays of it {_ORDER}"),
+            }
+        )
+    return held
+
+
+def _varies(again: Again, log: LayerTransitionLog, found: LayerReplay, ran: Ran) -> bool:
+    """Whether a transition comes out in another way when it is run once more."""
+    folder = again.folder / f"twice-{uuid.uuid4()}"
+    twice = Again(again.snapshot, again.record, again.code, folder, dict(again.files))
+    try:
+        return varies(log, found, ran, twice.run(log))
+    except NotRecoverableError:
+        return False  # nothing is known that excuses the difference
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -61,6 +61,45 @@ def held_against(
     )
 
 
+def varies(log: LayerTransitionLog, found: LayerReplay, ran: Ran, other: Ran) -> bool:
+    """Whether two replays of a transition differ from each other where they differ from its record.
+
+    What is the same in both is no less a difference for what is not: a value that
+    was altered beside a number that is another one each time.
+
+    Args:
+        log: The transition as it was recorded.
+        found: What is known of the difference.
+        ran: The transition, run again.
+        other: The same once more.
+
+    Raises:
+        TableDamagedError: What came out cannot be read.
+    """
+    codes = [one.error.code if one.error is not None else None for one in (ran, other)]
+    if codes[0] != codes[1]:
+        return True
+    if _counts(log, ran) and not _counts(ran.log, other):
+        return False
+    wrong = [one for one in found.compared if not one.same]
+    twice = {}
+    for what, was, now in _pairs(ran.log, other.log):
+        if any(one.what == what for one in wrong):
+            known = (ran.log.contents, other.log.contents) if what == "rows" else (None, None)
+            pair = (was, ran.path(was))
+            twice[what] = _compared(what, pair, other.path(now), known, (ran.log, other.log))
+    return bool(wrong) and all(_covers(twice[one.what], one) for one in wrong)
+
+
+def _covers(twice: Compared, found: Compared) -> bool:
+    """Whether the difference of two replays is one where that from the record is."""
+    if twice.same or (twice.last_bits_only and not found.last_bits_only):
+        return False
+    if not twice.columns:
+        return True  # their rows cannot be told to belong together
+    return bool(found.columns) and set(found.columns) <= set(twice.columns)
+
+
 def _excuses(
     log: LayerTransitionLog, ran: Ran, before: ReplayVerdict, compared: tuple[Compared, ...]
 ) -> list[str]:
@@ -122,15 +161,21 @@ def _number(rows: int | None) -> str:
     return "no" if rows is None else f"{rows:,}"
 
 
-def _files(snapshot: Snapshot, log: LayerTransitionLog, ran: Ran) -> list[Compared]:
-    pairs: list[tuple[What, str | None, str | None]] = [
-        ("rows", log.target_file, ran.log.target_file),
-        ("rejects", log.quarantine_file, ran.log.quarantine_file),
-        ("left out", log.edges_file, ran.log.edges_file),
-        ("groups", log.groups_file, ran.log.groups_file),
+def _pairs(
+    log: LayerTransitionLog, now: LayerTransitionLog
+) -> list[tuple[What, str | None, str | None]]:
+    """The files of a transition, and those that came out."""
+    return [
+        ("rows", log.target_file, now.target_file),
+        ("rejects", log.quarantine_file, now.quarantine_file),
+        ("left out", log.edges_file, now.edges_file),
+        ("groups", log.groups_file, now.groups_file),
     ]
+
+
+def _files(snapshot: Snapshot, log: LayerTransitionLog, ran: Ran) -> list[Compared]:
     found = []
-    for what, was, now in pairs:
+    for what, was, now in _pairs(log, ran.log):
         if was is None and now is None:
             continue
         there = _there(snapshot, was, log.content_hash if what == "rows" else None)
