@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ import pytest
 from jobforge import PipelineEngine, references, trim
 from jobforge.errors import InvalidConfigError, InvalidOptionError
 from jobforge.pipeline import lineage
+from jobforge.pipeline.audit import replay_code
 from jobforge.pipeline.audit.replay import replay
 from jobforge.pipeline.fingerprint import fingerprint
 from replay_support import IDENTICAL, NOT_PROVABLE, ORDERS, edited, layers, orders, verdicts
@@ -116,6 +118,49 @@ def test_code_that_is_gone(engine: PipelineEngine, tmp_path: Path, module: Write
     ended = layers(replay(engine.config, batch))["silver"]
     assert ended.verdict is NOT_PROVABLE
     assert "cannot be imported: SystemExit: 0" in ended.reasons[0]
+
+
+@pytest.mark.parametrize("text", ["1 / 0", "import sys\nsys.exit(3)", "import gone_package"])
+def test_code_that_is_given_needs_no_module_of_its_own(
+    engine: PipelineEngine, tmp_path: Path, module: Write, text: str
+) -> None:
+    tidy = module(TIDY).tidy
+    batch = engine.run_full_pipeline(
+        orders(tmp_path), "orders", "sales", ORDERS, silver_transforms=[tidy]
+    )["batch_id"]
+    sys.modules.pop("steps_of_a_user")
+    (tmp_path / "code/steps_of_a_user.py").write_text(text)
+    importlib.invalidate_caches()
+    kept = tmp_path / "kept.py"  # of that time, with a line that the module did not have
+    kept.write_text("# kept\nimport polars as pl\n" + TIDY)
+    from jobforge.cli.code import modules
+
+    (file,) = modules([str(kept)])
+    for given in ({"modules": [file]}, {"transforms": [file.tidy]}):
+        found = replay(engine.config, batch, **given)
+        assert found.verdict is IDENTICAL, found
+        assert "stands in has changed" in layers(found)["silver"].notes[0]
+
+
+def test_the_text_of_a_function_of_another_name_is_not_read(
+    engine: PipelineEngine, tmp_path: Path, module: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"f{number}" for number in range(5)]
+    text = "".join(f"def {name}(lf):\n    return lf.head(90)\n" for name in names)
+    made = module(text)
+    steps = [getattr(made, name) for name in names]
+    batch = engine.run_full_pipeline(orders(tmp_path), "orders", silver_transforms=steps)[
+        "batch_id"
+    ]
+    read: list[str] = []
+
+    def watched(function: Any, name: str) -> Any:
+        read.append(function.__name__)
+        return fingerprint(function, name)
+
+    monkeypatch.setattr(replay_code, "fingerprint", watched)
+    assert replay(engine.config, batch, transforms=steps).verdict is IDENTICAL
+    assert read == names
 
 
 KINDS = (
@@ -221,6 +266,42 @@ def test_steps_for_a_layer_without_steps_are_refused(
         replay(engine.config, batch, transforms={"gld": [trim()]})
     with pytest.raises(InvalidOptionError, match="given for bronze, which has none"):
         replay(engine.config, batch, transforms={"bronze": [trim()]})
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"transforms": trim()}, "transforms is of type Cleaning, not a list"),
+        ({"transforms": None}, "transforms is None, not a list"),
+        ({"transforms": "dear"}, "transforms is of type str, not a list"),
+        ({"transforms": (step for step in [trim()])}, "transforms is of type generator"),
+        ({"transforms": [trim(), 5]}, "entry 2 of transforms is of type int, not a function"),
+        (
+            {"transforms": {"silver": trim()}},
+            "transforms of silver is of type Cleaning, not a list",
+        ),
+        ({"transforms": {"silver": None}}, "transforms of silver is None, not a list"),
+        ({"transforms": {"gold": ["dear"]}}, "entry 1 of transforms of gold is of type str"),
+        ({"modules": None}, "modules is None, not a list"),
+        ({"modules": sys}, "modules is of type module, not a list"),
+        ({"modules": ["etl"]}, "entry 1 of modules is of type str, not a module"),
+        ({"into": 5}, "into is of type int, not a path"),
+    ],
+)
+def test_what_is_no_code_is_refused(
+    engine: PipelineEngine, tmp_path: Path, given: dict[str, Any], words: str
+) -> None:
+    batch = engine.run_full_pipeline(orders(tmp_path), "orders")["batch_id"]
+    with pytest.raises(InvalidOptionError, match=re.escape(words)) as refused:
+        engine.replay(batch, **given)
+    assert refused.value.hint
+
+
+def test_a_pack_refuses_modules_that_are_none(engine: PipelineEngine, tmp_path: Path) -> None:
+    engine.run_full_pipeline(orders(tmp_path), "orders")
+    modules: Any = ["etl"]
+    with pytest.raises(InvalidOptionError, match="entry 1 of modules is of type str"):
+        engine.pack("orders", tmp_path / "p.zip", replay=True, modules=modules)
 
 
 def test_local_functions_and_lambdas_are_passed(engine: PipelineEngine, tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def bits(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
         return value
     if isinstance(dtype, pl.Struct):
         fields = [
-            bits(value.struct.field(field.name), _instance(field.dtype)).alias(field.name)
+            bits(value.struct.field(field.name), instance(field.dtype)).alias(field.name)
             for field in dtype.fields
         ]
         return pl.when(value.is_not_null()).then(pl.struct(fields))
@@ -166,7 +166,7 @@ def _inside(dtype: pl.DataType) -> Iterator[pl.DataType]:
         inner = [dtype.inner]
     elif isinstance(dtype, pl.Struct):
         inner = [field.dtype for field in dtype.fields]
-    for each in map(_instance, inner):
+    for each in map(instance, inner):
         yield each
         yield from _inside(each)
 
@@ -175,5 +175,6 @@ def _needs_care(dtype: pl.DataType) -> bool:
     return dtype in _WORDS or isinstance(dtype, (pl.Categorical, pl.Enum))
 
 
-def _instance(dtype: PolarsDataType) -> pl.DataType:
+def instance(dtype: PolarsDataType) -> pl.DataType:
+    """A type as an object, where it may be a class."""
     return dtype if isinstance(dtype, pl.DataType) else dtype()
