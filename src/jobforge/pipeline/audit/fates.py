@@ -14,7 +14,7 @@ from jobforge.pipeline.audit.routes import Rows, frame_of, key_of, rows_in, unre
 from jobforge.pipeline.audit.traced import Fate, LayerFate, RecordName
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.layers.leaving import EDGE_OUTCOME, EDGE_STEP, FILTERED
-from jobforge.pipeline.models import BatchRecord, LayerTransitionLog
+from jobforge.pipeline.models import BatchRecord, LayerTransitionLog, Operation
 from jobforge.pipeline.provenance import BATCH_ID, SOURCE_FILE, SOURCE_ROW
 from jobforge.pipeline.rejects.snapshot import standing_moves
 from jobforge.pipeline.rejects.state import RejectState, reject_files, states
@@ -94,13 +94,24 @@ class Fates:
         if self._in_table(log):
             return True, None
         store = table_store(self.config, log.target_layer, log.domain, log.table)
-        own = Path(str(log.target_file)).name
-        had = False
+        folder = Path(str(log.target_file)).parent
+        instead = self.rows.snapshot.instead
+        carriers = {Path(str(log.target_file)).name}
+        before: frozenset[str] = frozenset()
+        by = None
         for number, commit, files in store.replayed():
-            if had and own not in files and commit.operation != "compact":
-                return False, f"version {number}, {commit.operation} by batch {commit.batch_id}"
-            had = had or own in files
-        return False, None
+            gone = carriers & (before - files.keys())
+            # A compaction and an erasure put the rows into files of other names.
+            if commit.operation == Operation.COMPACT and gone:
+                carriers |= files.keys() - before
+            elif commit.operation == Operation.ERASE:
+                new = (instead((folder / name).as_posix()) for name in gone)
+                carriers |= {Path(file).name for file in new if file is not None}
+            # A rollback may bring them back: what took their place is the last that did.
+            if gone and not carriers & files.keys():
+                by = f"version {number}, {commit.operation} by batch {commit.batch_id}"
+            before = frozenset(files)
+        return False, by
 
     def _in_table(self, log: LayerTransitionLog) -> int:
         """Rows of the newest version that are of the record; of an aggregate, of its batch."""

@@ -161,7 +161,8 @@ class LayerFate(Record):
     current: bool | None = None
     """Whether the newest version of the table has it; null where there is nothing to have."""
     replaced_by: str | None = None
-    """What took its place: version, operation and batch."""
+    """What took its place, the last time that something did: version, operation and batch. Neither
+    a compaction nor an erasure of other records does: they put its rows into other files."""
 
 
 class RecordImpact(Record):
