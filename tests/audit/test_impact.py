@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 
-from jobforge import PipelineConfig, PipelineEngine, SourceRecord
+from jobforge import PipelineConfig, PipelineEngine, SourceRecord, expect, keep
 from jobforge.pipeline.audit.traced import LayerFate
 
 
@@ -19,6 +24,17 @@ def write(tmp_path: Path, name: str, *rows: str) -> Path:
     path = tmp_path / name
     path.write_text("\n".join(["id,n", *rows]) + "\n")
     return path
+
+
+def split(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.with_columns(pl.col("n").str.split("|")).explode("n")
+
+
+def totals(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.group_by("id").agg(pl.len().alias("rows"))
+
+
+GOOD = expect("good", pl.col("n") != "bad")
 
 
 def append(engine: PipelineEngine, path: Path) -> str:
@@ -68,3 +84,61 @@ def test_the_last_change_that_took_rows_away_is_told(
     assert gold_of(engine, "a.csv").current
     last = engine.run_full_pipeline(write(tmp_path, "c.csv", "3,5"), "t")["batch_id"]
     assert gold_of(engine, "a.csv").replaced_by == f"version 4, replace by batch {last}"
+
+
+def test_rows_that_left_are_told_beside_those_that_stay(
+    engine: PipelineEngine, tmp_path: Path
+) -> None:
+    source = write(tmp_path, "a.csv", "1,5|6|bad", "2,7")
+    steps: list[Any] = [split, GOOD]
+    batch = engine.run_full_pipeline(source, "t", gold_transforms=steps)["batch_id"]
+    fate = gold_of(engine, "a.csv")
+    assert (fate.fate, fate.rows, fate.by) == ("row", 2, ())
+    (left,) = fate.left
+    assert (left.fate, left.by, left.rows, left.state) == ("quarantined", ("good",), 1, "open")
+    assert left.file == f"quarantine/gold/default/t/{batch}.parquet"
+    assert gold_of(engine, "a.csv", 2).left == ()
+    engine.waive_rejects(batch, why="known", by="somebody")
+    assert gold_of(engine, "a.csv").left[0].state == "waived"
+
+
+def test_rows_that_left_in_several_ways_are_all_told(
+    engine: PipelineEngine, tmp_path: Path
+) -> None:
+    source = write(tmp_path, "a.csv", "1,bad|bad|worse", "2,7")
+    better = expect("better", pl.col("n") != "worse")
+    engine.run_full_pipeline(source, "t", gold_transforms=[split, GOOD, better])
+    fate = gold_of(engine, "a.csv")
+    assert (fate.fate, fate.rows, fate.by) == ("quarantined", 0, ("good",))
+    assert [(left.by, left.rows) for left in fate.left] == [(("better",), 1)]
+
+
+def test_what_left_before_the_rest_was_aggregated_is_told(
+    engine: PipelineEngine, tmp_path: Path
+) -> None:
+    source = write(tmp_path, "a.csv", "1,5|6|bad", "2,7|low")
+    steps: list[Any] = [split, GOOD, keep("high", pl.col("n") != "low"), totals]
+    engine.run_full_pipeline(source, "t", gold_transforms=steps, grain=["id"])
+    first, second = (gold_of(engine, "a.csv", record) for record in (1, 2))
+    assert (first.fate, first.keys) == ("aggregated", ({"id": "1"},))
+    (left,) = first.left
+    assert (left.fate, left.by, left.rows) == ("quarantined", ("good",), 1)
+    assert (second.fate, second.keys) == ("aggregated", ({"id": "2"},))
+    (left,) = second.left
+    assert (left.fate, left.by, left.rows) == ("filtered", ("high",), None)
+
+
+def jobforge(*words: str) -> str:
+    command = [sys.executable, "-c", "from jobforge.cli.main import main; main()", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_command_shows_what_left(engine: PipelineEngine, tmp_path: Path) -> None:
+    source = write(tmp_path, "a.csv", "1,5|6|bad", "2,7")
+    engine.run_full_pipeline(source, "t", gold_transforms=[split, GOOD])
+    asked = ["impact", "a.csv:2", "--data-root", str(engine.config.data_root)]
+    said = jobforge(*asked)
+    assert "gold: 2 rows\n    besides, 1 row quarantined by good (does not hold), open\n" in said
+    (record,) = json.loads(jobforge(*asked, "--json"))["records"]
+    (left,) = record["layers"][-1]["left"]
+    assert (left["fate"], left["by"], left["rows"]) == ("quarantined", ["good"], 1)
