@@ -12,7 +12,9 @@ import polars as pl
 import pytest
 
 from jobforge import PipelineConfig, PipelineEngine, SourceRecord, expect, keep
+from jobforge.errors import RecordNotFoundError
 from jobforge.pipeline.audit.traced import LayerFate
+from jobforge.readers.csv import CsvOptions
 
 
 @pytest.fixture
@@ -142,3 +144,17 @@ def test_the_command_shows_what_left(engine: PipelineEngine, tmp_path: Path) -> 
     (record,) = json.loads(jobforge(*asked, "--json"))["records"]
     (left,) = record["layers"][-1]["left"]
     assert (left["fate"], left["by"], left["rows"]) == ("quarantined", ["good"], 1)
+
+
+def test_a_record_beyond_the_end_of_its_file_is_refused(
+    engine: PipelineEngine, tmp_path: Path
+) -> None:
+    files = [write(tmp_path, "a.csv", "1,5", "2,6"), write(tmp_path, "b.csv", "3,5", "4,5,6", "5,")]
+    files[1].write_text(files[1].read_text() + "6,7,8\n")
+    engine.run_full_pipeline(files, "t", read=CsvOptions(bad_rows="quarantine"))
+    assert gold_of(engine, "a.csv", 2).fate == "row"
+    (found,) = engine.impact("b.csv", record=4).records
+    assert [fate.fate for fate in found.layers] == ["quarantined"]
+    for file, beyond, records in (("a.csv", 3, 2), ("a.csv", 4, 2), ("b.csv", 5, 4)):
+        with pytest.raises(RecordNotFoundError, match=f"it has {records} records"):
+            engine.impact(file, record=beyond)
