@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from jobforge import PipelineConfig, PipelineEngine, SourceRecord, expect, keep
-from jobforge.errors import RecordNotFoundError
+from jobforge.errors import RecordNotFoundError, TableDamagedError
 from jobforge.pipeline.audit.traced import LayerFate
 from jobforge.readers.csv import CsvOptions
 
@@ -158,3 +158,39 @@ def test_a_record_beyond_the_end_of_its_file_is_refused(
     for file, beyond, records in (("a.csv", 3, 2), ("a.csv", 4, 2), ("b.csv", 5, 4)):
         with pytest.raises(RecordNotFoundError, match=f"it has {records} records"):
             engine.impact(file, record=beyond)
+
+
+def damage(path: Path) -> None:
+    """Leave the length and the marks of a file, and make its footer unreadable."""
+    data = path.read_bytes()
+    path.write_bytes(data[:-40] + bytes(36) + data[-4:])
+
+
+def test_a_damaged_file_of_another_batch_is_named(engine: PipelineEngine, tmp_path: Path) -> None:
+    append(engine, write(tmp_path, "a.csv", "1,5", "2,6"))
+    other = append(engine, write(tmp_path, "b.csv", "3,5"))
+    damage(engine.config.gold_path() / "default" / "t" / f"{other}.parquet")
+    with pytest.raises(TableDamagedError, match=f"/{other}.parquet cannot be read") as caught:
+        engine.impact("a.csv", record=1)
+    assert "jobforge verify" in caught.value.hint
+
+
+def test_corrections_name_a_damaged_file_of_another_batch(tmp_path: Path) -> None:
+    engine = PipelineEngine(PipelineConfig(tmp_path / "data", content_hashes=False))
+    schema = {"cast": {"n": "Int64"}}
+
+    def add(path: Path) -> str:
+        return engine.run_full_pipeline(path, "t", bronze_schema=schema, load="append")["batch_id"]
+
+    batch = add(write(tmp_path, "a.csv", "1,5", "2,x"))
+    add(write(tmp_path, "b.csv", "3,5"))
+    for layer in ("bronze", "silver", "gold"):
+        engine.compact("t", layer)
+    other = add(write(tmp_path, "c.csv", "7,5"))
+    engine.clean(keep_versions=1)
+    fixed = tmp_path / "fixed.csv"
+    engine.export_rejects(batch, fixed)
+    fixed.write_text(fixed.read_text().replace(",x,", ",6,", 1))
+    damage(engine.config.gold_path() / "default" / "t" / f"{other}.parquet")
+    with pytest.raises(TableDamagedError, match=f"/{other}.parquet cannot be read"):
+        engine.replay_rejects(fixed, batch, schema)

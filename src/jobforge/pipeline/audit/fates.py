@@ -10,8 +10,9 @@ from typing import Any
 import polars as pl
 
 from jobforge.pipeline.audit.private import Hidden
-from jobforge.pipeline.audit.routes import Rows, frame_of, key_of, rows_in, unreadable
+from jobforge.pipeline.audit.routes import Rows, frame_of, key_of, rows_in
 from jobforge.pipeline.audit.traced import Fate, LayerFate, LeftRows, RecordName
+from jobforge.pipeline.collecting import collected
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.layers.leaving import EDGE_OUTCOME, EDGE_STEP, FILTERED
 from jobforge.pipeline.models import BatchRecord, LayerTransitionLog, Operation
@@ -21,8 +22,6 @@ from jobforge.pipeline.rejects.state import RejectFile, RejectState, reject_file
 from jobforge.pipeline.versions import table_store
 from jobforge.quality.columns import columns
 from jobforge.quality.quarantine import REASONS
-
-_DAMAGE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,8 @@ class Fates:
         if log.target_layer is Layer.STAGED:
             return 0
         store = table_store(self.config, log.target_layer, log.domain, log.table)
-        table = store.scan(store.version())
+        version = store.version()
+        table = store.scan(version)
         mine = table.filter(pl.col(BATCH_ID) == self.record.batch_id)
         if log.groups_file is None:
             if SOURCE_ROW not in table.collect_schema():
@@ -137,7 +137,8 @@ class Fates:
                 (pl.col(SOURCE_ROW) == self.name.source_row)
                 & (pl.col(SOURCE_FILE) == self.name.source_file)
             )
-        return int(mine.select(pl.len()).collect(engine="streaming").item())
+        files = (store.folder / file.name for file in version.files)
+        return int(collected(mine.select(pl.len()), files).item())
 
     def _rejected(self, log: LayerTransitionLog) -> Iterator[LeftRows]:
         """Its rows in quarantine, by the rules that they failed."""
@@ -232,12 +233,9 @@ class Fates:
 
 def _present(path: Path, keys: pl.DataFrame, more: Sequence[str] = ()) -> pl.DataFrame:
     """The keys that a file has, and other cells of their rows."""
-    try:
-        rows = pl.scan_parquet(path, glob=False).select(columns([*keys.columns, *more]))
-        found = rows.join(keys.lazy(), on=keys.columns, how="semi", nulls_equal=True)
-        return found.collect(engine="streaming")
-    except _DAMAGE as error:
-        raise unreadable(path, error) from error
+    rows = pl.scan_parquet(path, glob=False).select(columns([*keys.columns, *more]))
+    found = rows.join(keys.lazy(), on=keys.columns, how="semi", nulls_equal=True)
+    return collected(found, [path])
 
 
 def _left_out_by(log: LayerTransitionLog) -> tuple[str, ...]:
