@@ -290,6 +290,7 @@ def test_personal_values_are_shown_on_request_alone(engine: PipelineEngine, sour
     [
         ({"where": "id = '99'"}, RecordNotFoundError, "has no row with id = '99'"),
         ({"where": "id ="}, InvalidOptionError, "is no SQL condition"),
+        ({"where": "1 in (select 1)"}, InvalidOptionError, "is no SQL condition"),
         ({"where": "idd = 1"}, UnknownColumnError, "'idd'"),
         ({"where": "n = 'north'"}, InvalidOptionError, "does not fit the columns"),
         ({"where": "n + 1"}, InvalidOptionError, "it gives Int64"),

@@ -23,6 +23,8 @@ _BAD = (
     TypeError,
     ValueError,
 )
+_SUBQUERY = "_POLARS_TMP_SQL_"
+"""What Polars calls the column of a query within a condition, which it reads and cannot answer."""
 
 
 def by_sql(where: object, frame: pl.LazyFrame) -> pl.Expr:
@@ -42,6 +44,10 @@ def by_sql(where: object, frame: pl.LazyFrame) -> pl.Expr:
         raise InvalidOptionError(f"{where!r} is no SQL condition: {first}", hint=hint) from error
     names = frame.collect_schema().names()
     for name in found.meta.root_names():
+        if name not in names and name.startswith(_SUBQUERY):
+            raise InvalidOptionError(
+                f"{where!r} is no SQL condition: it has a query within it", hint=hint
+            )
         if name not in names:
             raise UnknownColumnError(
                 f"the condition names a column {name!r}, which is not there",

@@ -138,6 +138,22 @@ Fate = Literal[
 ]  # fmt: skip
 
 
+class LeftRows(Record):
+    """Rows of a record that left a layer in one way."""
+
+    fate: Fate
+    by: tuple[str, ...]
+    """The rules, filter or function."""
+    reasons: tuple[str, ...] = ()
+    """In words."""
+    state: str | None = None
+    """Of rejected rows: open, cured, waived or duplicate."""
+    rows: int | None = None
+    """How many; null where that is not on record."""
+    file: str | None = None
+    """The file of quarantine; relative to the data root."""
+
+
 class LayerFate(Record):
     """What became of a record in one layer."""
 
@@ -156,12 +172,16 @@ class LayerFate(Record):
     rows: int = 0
     """Rows of the layer that are of it."""
     keys: tuple[dict[str, Any], ...] = ()
+    left: tuple[LeftRows, ...] = ()
+    """What left besides what `fate` says, where a step made several rows of the record. A filter
+    or function is named only where no row of its own is left in the layer or in quarantine."""
     file: str | None = None
     """The file of the layer, or of quarantine; relative to the data root."""
     current: bool | None = None
     """Whether the newest version of the table has it; null where there is nothing to have."""
     replaced_by: str | None = None
-    """What took its place: version, operation and batch."""
+    """What took its place, the last time that something did: version, operation and batch. Neither
+    a compaction nor an erasure of other records does: they put its rows into other files."""
 
 
 class RecordImpact(Record):
