@@ -29,7 +29,9 @@ from jobforge.errors import (
     RecordError,
     RejectLimitError,
     TableNotFoundError,
+    TransformError,
 )
+from jobforge.pipeline.models import WITHHELD
 from jobforge.pipeline.records import Record
 from jobforge.readers.csv import CsvOptions
 from support import debris, files_below, write_csv
@@ -352,6 +354,31 @@ def test_where_contracts_cannot_be_read_nothing_is_shown(tmp_path: Path) -> None
     made = engine.pack("t", tmp_path / "t.zip")
     assert any(said.startswith("contracts of rejects:") for said in made.manifest.problems)
     assert told_by(contents(made.path), "Roberto") == set()
+
+
+def as_number(frame: pl.LazyFrame) -> pl.LazyFrame:
+    raise ValueError(f"cannot read {frame.collect()['name'][1]}")
+
+
+def test_an_error_of_a_batch_without_personal_columns_is_told_by_its_kind(tmp_path: Path) -> None:
+    engine = PipelineEngine(PipelineConfig(tmp_path / "data"))
+    source = write_csv(tmp_path / "t.csv", [["name"], ["Annabel"], ["Roberto"]])
+    before = Contract({"name": Column("String")})
+    with pytest.raises(TransformError):
+        engine.run_full_pipeline(source, "t", bronze_schema=before, silver_transforms=[as_number])
+    shown = contents(engine.pack("t", tmp_path / "before.zip").path)
+    (batch,) = json.loads(shown["manifest.json"])["batches"]
+    places = {"accounts.csv", f"accounts/{batch}.json", "summary.html"}
+    assert places <= told_by(shown, "Roberto")
+    after = Contract({"name": Column("String", pii="name")})
+    engine.run_full_pipeline(source, "t", bronze_schema=after)
+    hidden = contents(engine.pack("t", tmp_path / "after.zip").path)
+    assert {name for name in told_by(hidden, "Roberto") if not name.startswith(AS_WRITTEN)} == set()
+    for name in places:
+        assert f"TransformError JF402 {WITHHELD}".encode() in hidden[name]
+    assert "messages of errors" in json.loads(hidden["manifest.json"])["as_written"]
+    asked = contents(engine.pack("t", tmp_path / "asked.zip", personal=True).path)
+    assert places <= told_by(asked, "Roberto")
 
 
 class Page(HTMLParser):

@@ -14,6 +14,7 @@ from jobforge.pipeline import catalog, chain, lineage, query, schemas
 from jobforge.pipeline.accounts import BatchAccount, account
 from jobforge.pipeline.audit.chained import Sealed, read_chain
 from jobforge.pipeline.audit.findings import Findings, Verification
+from jobforge.pipeline.audit.pack_private import without_errors
 from jobforge.pipeline.audit.pack_rejects import discreet_contracts, packed_rejects
 from jobforge.pipeline.audit.verify import Progress, verify
 from jobforge.pipeline.config import PipelineConfig
@@ -192,10 +193,12 @@ def _gathered(
         partial(discreet_contracts, config, scope.domain, scope.table, history),
     )
     moved = [record for record in scope.records if standing_moves(record)]
-    accounts = [
-        _tried(problems, f"account of {r.batch_id}", partial(account, config, r.batch_id))
-        for r in moved
-    ]
+    hides = not personal and (discreet is None or bool(discreet))
+    accounts = []
+    for r in moved:
+        found = _tried(problems, f"account of {r.batch_id}", partial(account, config, r.batch_id))
+        if found is not None:
+            accounts.append(without_errors(found, r) if hides else found)
     rejects = {
         r.batch_id: _tried(
             problems,
@@ -210,7 +213,7 @@ def _gathered(
         scope=scope,
         originals=_originals(config, scope, problems),
         schemas=history,
-        accounts=tuple(found for found in accounts if found is not None),
+        accounts=tuple(accounts),
         rejects={batch: rows for batch, rows in rejects.items() if rows is not None},
         edges=tuple(_edges(config, scope, problems)),
         chain=tuple(read_chain(config, Findings()).entries),
