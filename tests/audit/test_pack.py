@@ -381,6 +381,53 @@ def test_an_error_of_a_batch_without_personal_columns_is_told_by_its_kind(tmp_pa
     assert places <= told_by(asked, "Roberto")
 
 
+SWITCH: list[str] = []
+
+
+def by_switch(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """Something outside of the batch decides what becomes of it."""
+    if "refuse" in SWITCH:
+        return as_number(frame)
+    if "type" in SWITCH:
+        return frame.with_columns(pl.col("level").cast(pl.Enum([DORA, "low"])))
+    return frame.with_columns(qty=99) if "other" in SWITCH else frame
+
+
+@pytest.mark.parametrize(
+    ("switch", "said"),
+    [
+        ("refuse", f"it was published, and is refused now: JF402 {WITHHELD}"),
+        ("type", f"the rows have other columns {WITHHELD}"),
+        ("other", "2 rows differ in qty"),
+    ],
+)
+def test_what_a_replay_quotes_of_an_error_is_withheld(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, switch: str, said: str
+) -> None:
+    engine = PipelineEngine(PipelineConfig(tmp_path / "data"))
+    rows = [["name", "level", "qty"], ["Annabel", "low", "1"], ["Roberto", "low", "2"]]
+    source = write_csv(tmp_path / "t.csv", rows)
+    for pii in (None, "name"):
+        contract = Contract({"name": Column("String", pii=pii), "qty": Column("Int32")})
+        engine.run_full_pipeline(
+            source, "t", bronze_schema=contract, silver_transforms=[by_switch], gold_transforms=[]
+        )
+    monkeypatch.setitem(globals(), "SWITCH", [switch])
+    modules = [sys.modules[by_switch.__module__]]
+    hidden = contents(engine.pack("t", tmp_path / "o.zip", replay=True, modules=modules).path)
+    for secret in ("Annabel", "Roberto", DORA):
+        assert not [n for n in told_by(hidden, secret) if not n.startswith(AS_WRITTEN)]
+    before, _ = json.loads(hidden["replays.json"])
+    (silver,) = (layer for layer in before["layers"] if layer["layer"] == "silver")
+    assert said in silver["reasons"]
+    names = [one["columns"] for one in silver["compared"] if one["what"] == "rows"]
+    assert names == {"refuse": [[]], "type": [["level"]], "other": [["qty"]]}[switch]
+    asked = engine.pack("t", tmp_path / "p.zip", replay=True, modules=modules, personal=True)
+    if switch != "other":
+        secret = DORA if switch == "type" else "Roberto"
+        assert "replays.json" in told_by(contents(asked.path), secret)
+
+
 class Page(HTMLParser):
     """Elements that are left open, references, and the text."""
 
