@@ -193,6 +193,23 @@ def test_accounts_edges_and_contracts_say_what_happened(
     assert len(versions) == 1
 
 
+def tagged(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.with_columns(pl.col("tags").str.split(";")).explode("tags")
+
+
+def by_tag(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.group_by("tags").agg(pl.len().alias("rows"))
+
+
+def test_a_record_in_several_groups_is_one_record(tmp_path: Path) -> None:
+    engine = PipelineEngine(PipelineConfig(tmp_path / "data"))
+    source = write_csv(tmp_path / "t.csv", [["id", "tags"], ["1", "a;b"], ["2", "a"], ["3", "b;c"]])
+    engine.run_full_pipeline(source, "t", gold_transforms=[tagged, by_tag], grain=["tags"])
+    files = contents(engine.pack("t", tmp_path / "t.zip").path)
+    (edge,) = table(files["edges.csv"])
+    assert (edge["step"], edge["records"]) == ("grain: tags", "3")
+
+
 def test_the_rejects_are_those_of_the_quarantine(engine: PipelineEngine, tmp_path: Path) -> None:
     files = contents(engine.pack("orders", tmp_path / "o.zip", personal=True).path)
     counted = 0

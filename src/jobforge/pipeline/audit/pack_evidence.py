@@ -20,6 +20,7 @@ from jobforge.pipeline.audit.verify import Progress, verify
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.layers.leaving import EDGE_OUTCOME, EDGE_STEP
 from jobforge.pipeline.models import BatchRecord, LayerTransitionLog
+from jobforge.pipeline.provenance import BATCH_ID, SOURCE_FILE, SOURCE_ROW
 from jobforge.pipeline.records import Record
 from jobforge.pipeline.rejects.snapshot import Snapshot, standing_moves
 from jobforge.pipeline.root import check_root
@@ -276,9 +277,9 @@ def _left_out(snapshot: Snapshot, log: LayerTransitionLog) -> pl.DataFrame:
 
 
 def _grouped(snapshot: Snapshot, log: LayerTransitionLog) -> pl.DataFrame:
-    """How many records went into the rows of an aggregate."""
+    """How many records went into the rows of an aggregate; one may be in several of them."""
     step = pl.lit("grain: " + ", ".join(log.grain)).alias(EDGE_STEP)
-    rows = _scan(snapshot, str(log.groups_file))
+    rows = _scan(snapshot, str(log.groups_file)).select(BATCH_ID, SOURCE_FILE, SOURCE_ROW).unique()
     found = rows.select(step, pl.lit(_AGGREGATED).alias(EDGE_OUTCOME), pl.len())
     return found.collect(engine="streaming")
 
