@@ -31,8 +31,9 @@ from jobforge.errors import (
     TableNotFoundError,
     TransformError,
 )
+from jobforge.pipeline import lineage
 from jobforge.pipeline.models import WITHHELD
-from jobforge.pipeline.records import Record
+from jobforge.pipeline.records import Record, read_record
 from jobforge.readers.csv import CsvOptions
 from support import debris, files_below, write_csv
 
@@ -654,6 +655,31 @@ def test_a_damaged_file_is_a_problem_and_no_surprise(
         made = engine.pack("orders", tmp_path / "o.zip", replace=True)
         assert made.manifest.problems
         assert not made.manifest.sound
+
+
+def test_twice_the_batches_take_twice_the_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = PipelineEngine(PipelineConfig(tmp_path / "data"))
+    source = write_csv(tmp_path / "t.csv", [["name", "qty"], ["a", "1"], ["b", "x"]])
+    contract = Contract(
+        {"name": Column("String", pii="name"), "qty": Column("Int64")}, max_rejects=None
+    )
+    reads: list[Path] = []
+
+    def counted(path: Path, kind: Any) -> Any:
+        reads.append(path)
+        return read_record(path, kind)
+
+    monkeypatch.setattr(lineage, "read_record", counted)
+    taken = {}
+    for number in (1, 2, 3, 4, 5, 6, 7, 8):
+        engine.run_full_pipeline(source, "t", bronze_schema=contract, load="append")
+        reads.clear()
+        made = engine.pack("t", tmp_path / f"{number}.zip")
+        assert made.manifest.problems == ()
+        taken[number] = len(reads)
+    assert taken[8] == 2 * taken[4] == 4 * taken[2]
 
 
 def test_what_was_erased_is_in_no_pack_and_the_erasure_is(

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 import polars as pl
 
-from jobforge.errors import AccountError, InvalidNameError, StorageError
+from jobforge.errors import AccountError, InvalidNameError, RecordError, StorageError
 from jobforge.pipeline import catalog, chain, lineage, query, schemas
 from jobforge.pipeline.accounts import BatchAccount, account
 from jobforge.pipeline.audit.chained import Sealed, read_chain
@@ -185,26 +185,29 @@ def _gathered(
     scope = find_scope(config, what)
     verification = verify(config, progress=progress)
     problems: list[str] = []
+    # Each of them needs all records: read for every batch anew, they take the square of the time.
+    snapshot = _snapshot(config)
     history = _tried(
         problems, "schema versions", partial(schemas.load, config, scope.domain, scope.table)
     )
     discreet = _tried(
         problems,
         "contracts of rejects",
-        partial(discreet_contracts, config, scope.domain, scope.table, history),
+        partial(discreet_contracts, config, scope.domain, scope.table, history, snapshot),
     )
     moved = [record for record in scope.records if standing_moves(record)]
     hides = not personal and (discreet is None or bool(discreet))
     accounts = []
     for r in moved:
-        found = _tried(problems, f"account of {r.batch_id}", partial(account, config, r.batch_id))
+        look = partial(account, config, r.batch_id, snapshot)
+        found = _tried(problems, f"account of {r.batch_id}", look)
         if found is not None:
             accounts.append(without_errors(found, r) if hides else found)
     rejects = {
         r.batch_id: _tried(
             problems,
             f"rejects of {r.batch_id}",
-            partial(packed_rejects, config, r, discreet, personal=personal),
+            partial(packed_rejects, config, r, discreet, personal=personal, snapshot=snapshot),
         )
         for r in moved
         if any(log.quarantine_file for log in standing_moves(r).values())
@@ -223,6 +226,14 @@ def _gathered(
         replays={replay.batch_id: replay for replay in replays},
         problems=tuple(problems),
     )
+
+
+def _snapshot(config: PipelineConfig) -> Snapshot | None:
+    """All batch records; None where one cannot be read, and whoever needs them says so."""
+    try:
+        return Snapshot.of(config)
+    except RecordError:
+        return None
 
 
 Found = TypeVar("Found")
