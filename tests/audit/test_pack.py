@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import functools
 import hashlib
 import io
@@ -26,10 +27,12 @@ from jobforge import Column, Contract, PipelineConfig, PipelineEngine, SourceRec
 from jobforge.errors import (
     DataRootError,
     InvalidOptionError,
+    PublishConflictError,
     RecordError,
     RejectLimitError,
     TableNotFoundError,
     TransformError,
+    WriteError,
 )
 from jobforge.pipeline import lineage
 from jobforge.pipeline.models import WITHHELD
@@ -731,6 +734,61 @@ def test_a_target_that_makes_no_sense_is_refused(
         engine.pack("orders", into)
     assert caught.value.hint
     assert not list(tmp_path.rglob("*.zip"))
+
+
+def test_a_target_that_is_no_path_is_refused(engine: PipelineEngine, tmp_path: Path) -> None:
+    (tmp_path / "loop.zip").symlink_to(tmp_path / "loop.zip")
+    (tmp_path / "file").write_text("x")
+    for into in ("loop.zip", "nul\0.zip", "file/o.zip", f"{'x' * 300}.zip"):
+        with pytest.raises(InvalidOptionError) as caught:
+            engine.pack("orders", tmp_path / into)
+        assert "PosixPath" not in caught.value.message
+        assert "--replace" not in caught.value.hint
+    (tmp_path / "o.zip").write_text("x")
+    with pytest.raises(InvalidOptionError) as caught:
+        engine.pack("orders", tmp_path / "o.zip")
+    assert "--replace" in caught.value.hint
+
+
+def test_what_cannot_be_written_is_told_of_its_own_folder(
+    engine: PipelineEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (batch, _) = engine.pack("orders", tmp_path / "o.zip").manifest.batches
+    for into in (Path("/proc/o.zip"), Path("/proc/none/o.zip"), tmp_path / f"{'x' * 240}.zip"):
+        with pytest.raises(DataRootError) as caught:
+            engine.pack("orders", into)
+        assert "data root" not in caught.value.hint
+    with pytest.raises(DataRootError) as caught:
+        engine.export_rejects(batch, "/proc/none/o.csv", "bronze")
+    assert "data root" not in caught.value.hint
+    with pytest.raises(DataRootError) as caught:
+        engine.replay(batch, into="/proc/none")
+    assert "data root" not in caught.value.hint
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
+    (tmp_path / "there").mkdir()
+    for into in (tmp_path / "a/b/o.zip", tmp_path / "there/c/o.zip"):
+        with pytest.raises(WriteError) as refused:
+            engine.pack("orders", into)
+        assert "data root" not in refused.value.hint
+    assert not (tmp_path / "a").exists()
+    assert list((tmp_path / "there").iterdir()) == []
+
+
+def test_a_file_that_appears_meanwhile_stays(engine: PipelineEngine, tmp_path: Path) -> None:
+    target = tmp_path / "new/o.zip"
+
+    def appears(*_: object) -> None:
+        target.parent.mkdir(exist_ok=True)
+        target.write_text("mine")
+
+    with pytest.raises(PublishConflictError) as caught:
+        engine.pack("orders", target, progress=appears)
+    assert "promote" not in caught.value.hint
+    assert target.read_text() == "mine"
 
 
 def test_what_is_not_known_is_refused(engine: PipelineEngine, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -124,14 +125,15 @@ def _target(config: PipelineConfig, into: Path | str, *, replace: bool) -> Path:
         raise InvalidOptionError(f"{str(named)!r} is no name of a zip file", hint=hint)
     target = Path(named)
     check_outside(config, target)
-    if replace and target.is_file():
+    there = os.path.isfile(target)  # noqa: PTH113 - that of a path fails where it may not look
+    if replace and there:
         return target
     try:
         return new_file(target)
     except InvalidOptionError as error:
-        raise InvalidOptionError(
-            error.message, hint="name a new file, or say that it may be replaced (--replace)"
-        ) from error
+        if there:
+            hint = "name a new file, or say that it may be replaced (--replace)"
+        raise InvalidOptionError(error.message, hint=hint) from error
 
 
 def _manifest(evidence: Evidence, at: datetime, *, personal: bool) -> PackManifest:
