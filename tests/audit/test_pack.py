@@ -643,6 +643,19 @@ def test_what_does_not_fit_is_said_and_stops_nothing(
     assert "something does not fit" in words
 
 
+def test_a_batch_whose_record_is_missing_is_a_problem(
+    engine: PipelineEngine, tmp_path: Path
+) -> None:
+    one, two = engine.pack("orders", tmp_path / "o.zip").manifest.batches
+    (tmp_path / f"data/catalog/lineage/{one}.json").unlink()
+    made = engine.pack("orders", tmp_path / "p.zip")
+    assert made.manifest.batches == (two,)
+    said = f"batch {one}: the chain names it, and its record is missing"
+    assert said in made.manifest.problems
+    assert said in Page(contents(made.path)["summary.html"].decode()).words
+    assert engine.pack(two, tmp_path / "b.zip").manifest.problems == ()
+
+
 @pytest.mark.parametrize("kind", ["quarantine/silver", "catalog/edges/silver"])
 def test_a_damaged_file_is_a_problem_and_no_surprise(
     engine: PipelineEngine, tmp_path: Path, kind: str
@@ -827,5 +840,12 @@ def test_the_command_writes_a_pack(engine: PipelineEngine, tmp_path: Path) -> No
     assert "is there already" in again.stderr
     told = run("pack", "orders", "--into", "o.zip", "--replace", "--json")
     assert json.loads(told.stdout)["manifest"]["kind"] == "table"
+    assert "replay of" not in done.stdout
+    again = run("pack", "orders", "--into", "r.zip", "--replay")
+    verdicts = json.loads(contents(tmp_path / "r.zip")["manifest.json"])["replays"]
+    # Nobody named the module where the function of gold stands.
+    assert set(verdicts.values()) == {"not provable"}
+    lines = [f"replay of {batch}: not provable" for batch in verdicts]
+    assert [line for line in again.stdout.splitlines() if line.startswith("replay")] == lines
     (tmp_path / "data/stray.txt").write_text("x")
     assert "not as it was published" in run("pack", "orders", "--into", "q.zip").stderr

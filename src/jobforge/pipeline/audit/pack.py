@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 import polars as pl
-from pydantic import AwareDatetime, NonNegativeInt
+from pydantic import AwareDatetime, Field, NonNegativeInt
 
 from jobforge._version import __version__
 from jobforge.errors import InvalidOptionError
@@ -48,6 +48,8 @@ class PackManifest(Record):
     """Whether values of personal columns are in the pack: as cells, see `as_written`."""
     as_written: str = AS_WRITTEN
     """What may hold such values all the same, because it is told as it was written."""
+    replays: dict[str, str] = Field(default_factory=dict)
+    """How a replay of each batch came out; `not run` where there was none."""
     problems: tuple[str, ...]
     """What could not be looked at."""
 
@@ -149,6 +151,7 @@ def _manifest(evidence: Evidence, at: datetime, *, personal: bool) -> PackManife
         head=evidence.verification.head,
         sound=evidence.verification.sound,
         personal=personal,
+        replays={r.batch_id: evidence.verdict(r.batch_id) for r in scope.records},
         problems=evidence.problems,
     )
 

@@ -212,6 +212,8 @@ def _gathered(
         for r in moved
         if any(log.quarantine_file for log in standing_moves(r).values())
     }
+    told = tuple(read_chain(config, Findings()).entries)
+    problems += _without_record(scope, told)
     problems += [f"replay of {r.batch_id}: {r.why}" for r in replays if isinstance(r, NotRun)]
     return Evidence(
         scope=scope,
@@ -220,7 +222,7 @@ def _gathered(
         accounts=tuple(accounts),
         rejects={batch: rows for batch, rows in rejects.items() if rows is not None},
         edges=tuple(_edges(config, scope, problems)),
-        chain=tuple(read_chain(config, Findings()).entries),
+        chain=told,
         verification=verification,
         discreet=discreet is None or bool(discreet),
         replays={replay.batch_id: replay for replay in replays},
@@ -234,6 +236,16 @@ def _snapshot(config: PipelineConfig) -> Snapshot | None:
         return Snapshot.of(config)
     except RecordError:
         return None
+
+
+def _without_record(scope: Scope, told: Sequence[Sealed]) -> Iterator[str]:
+    """Batches of the table that the chain names, and that have no record any more."""
+    entries = [sealed.entry for sealed in told] if scope.kind == "table" else []
+    known = {record.batch_id for record in scope.records}
+    named = [e.batch_id for e in entries if (e.domain, e.table) == (scope.domain, scope.table)]
+    for batch in dict.fromkeys(named):
+        if batch not in known:
+            yield f"batch {batch}: the chain names it, and its record is missing"
 
 
 Found = TypeVar("Found")
