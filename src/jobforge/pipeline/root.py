@@ -53,9 +53,16 @@ def check_outside(config: PipelineConfig, path: Path) -> None:
     """Refuse a path in the data root for what is none of its files.
 
     Raises:
-        InvalidOptionError: It is there.
+        InvalidOptionError: It is there, or is no path.
     """
-    if path.resolve().is_relative_to(config.data_root.resolve()):
+    root = config.data_root.resolve()
+    try:
+        inside = path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError, ValueError) as error:  # links in a circle, or a NUL
+        raise InvalidOptionError(
+            f"{str(path)!r} is no path: {error}", hint="name a place elsewhere"
+        ) from error
+    if inside:
         raise InvalidOptionError(
             f"{path} is in the data root, where `verify` would not know it",
             hint="name a place elsewhere",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import zipfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 
-from jobforge.storage.publish import publish_file
+from jobforge.storage.publish import OUTSIDE, publish_file
 
 SUMS = "SHA256SUMS"
 _FIRST, _LAST = datetime(1980, 1, 1, tzinfo=UTC), datetime(2107, 12, 31, tzinfo=UTC)
@@ -18,7 +21,7 @@ _MODE = 0o100644 << 16
 
 
 def write_zip(target: Path, files: Mapping[str, bytes], at: datetime, *, replace: bool) -> None:
-    """Write files, and their hashes, as a zip file.
+    """Write files, and their hashes, as a zip file; what fails leaves no folder behind.
 
     Args:
         target: Where it is to be.
@@ -43,7 +46,14 @@ def write_zip(target: Path, files: Mapping[str, bytes], at: datetime, *, replace
                 about.compress_type = zipfile.ZIP_DEFLATED
                 archive.writestr(about, whole[name])
 
-    publish_file(target, write, replace=replace)
+    missing = list(takewhile(lambda folder: not os.path.lexists(folder), target.parents))
+    try:
+        publish_file(target, write, replace=replace, hints=OUTSIDE)
+    except BaseException:
+        for folder in missing:  # those that were made for it, the innermost first
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def sums(files: Mapping[str, bytes]) -> bytes:

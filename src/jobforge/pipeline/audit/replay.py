@@ -25,7 +25,7 @@ from jobforge.pipeline.models import MOVES, BatchRecord, LayerTransitionLog, Tra
 from jobforge.pipeline.rejects.snapshot import Snapshot
 from jobforge.pipeline.root import check_outside, check_root
 from jobforge.storage.debris import mark, scratch_path
-from jobforge.storage.publish import make_folder
+from jobforge.storage.publish import OUTSIDE, make_folder
 
 _REPEATABLE = {
     kind.code
@@ -230,7 +230,7 @@ def _place(config: PipelineConfig, record: BatchRecord, into: Path | str | None)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InvalidOptionError(f"{folder} is no empty folder", hint="name another one")
         there = folder.exists()
-        make_folder(folder)
+        make_folder(folder, OUTSIDE)
         try:
             yield folder
         except BaseException:

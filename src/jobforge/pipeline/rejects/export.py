@@ -28,7 +28,7 @@ from jobforge.pipeline.rejects.state import (
 )
 from jobforge.quality.columns import as_text, column
 from jobforge.quality.quarantine import REASONS
-from jobforge.storage.publish import Publication
+from jobforge.storage.publish import OUTSIDE, Publication
 
 
 def export_rejects(
@@ -114,7 +114,7 @@ def _files(snapshot: Snapshot, record: BatchRecord, layer: Layer | None) -> list
 
 
 def _write(rows: pl.DataFrame, place: Path) -> None:
-    with Publication() as publication:
+    with Publication(hints=OUTSIDE) as publication:
         temp = publication.reserve(place)
         try:
             rows.write_csv(temp, quote_style="necessary")
@@ -140,7 +140,10 @@ def new_file(target: object) -> Path:
     except FileNotFoundError:
         there = False
     except (TypeError, ValueError, OSError) as error:
-        raise InvalidOptionError(f"{target!r} is no path", hint="name a new file") from error
+        why = getattr(error, "strerror", None) or error
+        raise InvalidOptionError(
+            f"{str(target)!r} is no path: {why}", hint="name a new file"
+        ) from error
     if there:
         raise InvalidOptionError(f"{place} is there already", hint="name a new file")
     return place
