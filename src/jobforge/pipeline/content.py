@@ -114,16 +114,25 @@ class Sums:
         found = {**(known or {}), **self.columns(computed)}
         names = [SOURCE_ROW, *data_columns(self.schema.names())]
         columns = {name: found[name] for name in names}
-        types = {name: str(self.schema[name]) for name in names if name in self.schema}
         rows = int(computed.item(0, "rows"))
-        whole = json.dumps([ALGORITHM, self.key, rows, types, columns])
-        return Contents(
-            algorithm=ALGORITHM,
-            key=self.key,
-            rows=rows,
-            columns=columns,
-            hash=hashlib.sha256(whole.encode()).hexdigest(),
+        made = Contents(
+            algorithm=ALGORITHM, key=self.key, rows=rows, columns=columns, hash="0" * 64
         )
+        return made.model_copy(update={"hash": whole_hash(made, self.schema)})
+
+
+def whole_hash(contents: Contents, schema: pl.Schema) -> str:
+    """The one hash of all that contents say, and of the types of the columns.
+
+    Args:
+        contents: What the rows hold; its own hash does not count.
+        schema: The columns of the rows.
+    """
+    names = [SOURCE_ROW, *data_columns(schema.names())]
+    columns = {name: contents.columns[name] for name in names}
+    types = {name: str(schema[name]) for name in names if name in schema}
+    whole = json.dumps([contents.algorithm, contents.key, contents.rows, types, columns])
+    return hashlib.sha256(whole.encode()).hexdigest()
 
 
 def contents_of(frame: pl.LazyFrame, *, by_record: bool) -> Contents:

@@ -311,9 +311,9 @@ def _about(config: PipelineConfig, batch_id: str, transition_id: str) -> dict[st
     about: dict[str, object] = {"batch": batch_id, "transition": transition_id}
     with contextlib.suppress(StorageError):
         record = lineage.load(config, batch_id)
-        for log in record.transitions if record is not None else ():
-            if log.transition_id == transition_id:
-                about |= {"table": f"{log.domain}/{log.table}", "layer": str(log.target_layer)}
+        log = record.transition(transition_id) if record is not None else None
+        if log is not None:
+            return log.about
     return about
 
 
