@@ -108,7 +108,7 @@ def test_code_that_is_gone(engine: PipelineEngine, tmp_path: Path, module: Write
     importlib.invalidate_caches()
     broken = layers(replay(engine.config, batch))["silver"].reasons[0]
     assert "cannot be imported: ZeroDivisionError" in broken
-    # Python reads the text of a function from its file, which has another one by now.
+    # What is given has no text any more; one of its name that has might be there.
     given = layers(replay(engine.config, batch, transforms=[tidy]))["silver"]
     assert (given.verdict, given.reasons) == (NOT_PROVABLE, (broken,))
     (tmp_path / "code/steps_of_a_user.py").write_text("import sys\nsys.exit(0)")
@@ -116,6 +116,50 @@ def test_code_that_is_gone(engine: PipelineEngine, tmp_path: Path, module: Write
     ended = layers(replay(engine.config, batch))["silver"]
     assert ended.verdict is NOT_PROVABLE
     assert "cannot be imported: SystemExit: 0" in ended.reasons[0]
+
+
+def test_a_file_that_was_changed_after_the_import_is_not_the_code_that_ran(
+    engine: PipelineEngine, tmp_path: Path, module: Write
+) -> None:
+    text = "def dear(lf):\n    return lf.with_columns(price=pl.col('price') * 2)\n"
+    other = text.replace("2", "300")
+    dear = module(text).dear
+    (tmp_path / "code/steps_of_a_user.py").write_text("import polars as pl\n" + other)
+    ran = engine.run_full_pipeline(
+        orders(tmp_path), "orders", "sales", ORDERS, silver_transforms=[dear]
+    )
+    (was,) = ran["logs"][2].transforms_applied
+    assert (was.source, was.source_sha256) == (None, None)
+    assert was.code_sha256 is not None
+    assert "dear was changed after it was imported" in ran["logs"][2].notes[0].text
+    batch = ran["batch_id"]
+    # What is still in memory is the code that ran; what the file has by now is not.
+    assert replay(engine.config, batch, transforms=[dear]).verdict is IDENTICAL
+    module(other)
+    found = layers(replay(engine.config, batch))["silver"]
+    assert found.verdict is NOT_PROVABLE
+    assert found.reasons == ("the code has changed: dear is not the code that ran",)
+    module(text)
+    same = replay(engine.config, batch)
+    assert same.verdict is IDENTICAL
+    assert "only that its bytecode is the same" in str(layers(same)["silver"].notes)
+
+
+def test_a_helper_whose_file_was_changed_after_the_import_is_a_doubt(
+    engine: PipelineEngine, tmp_path: Path, module: Write
+) -> None:
+    text = "def twice(x):\n    return x * 2\n"
+    text += "def dear(lf):\n    return lf.with_columns(price=twice(pl.col('price')))\n"
+    dear = module(text).dear
+    other = text.replace("2", "300")
+    (tmp_path / "code/steps_of_a_user.py").write_text("import polars as pl\n" + other)
+    batch = engine.run_full_pipeline(
+        orders(tmp_path), "orders", "sales", ORDERS, silver_transforms=[dear]
+    )["batch_id"]
+    module(other)
+    found = layers(replay(engine.config, batch))["silver"]
+    assert found.verdict is NOT_PROVABLE
+    assert "twice was changed after it was imported" in str(found.reasons)
 
 
 KINDS = (

@@ -10,8 +10,11 @@ import hashlib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -51,7 +54,7 @@ class Code:
 
     Args:
         inner: The function or class itself, below partials and objects.
-        source: Its text; None where Python cannot find it.
+        source: Its text; None where Python cannot find it, or finds another one by now.
         compiled: Its bytecode, where it has some.
         module: Name of its module.
         file: The file of that.
@@ -111,11 +114,91 @@ def code_of(function: Callable[..., Any]) -> Code:
 
 
 def source_of(definition: Any) -> str | None:  # noqa: ANN401 - a function or class
-    """Its text; None where Python cannot find it."""
+    """Its text; None where Python cannot find it, or where its file has another one by now."""
     try:
-        return inspect.getsource(definition)
+        if changed_since(definition):
+            return None
+        return inspect.getsource(_as_it_stands(definition) or definition)
     except (OSError, TypeError):
         return None
+
+
+def changed_since(definition: Any) -> bool:  # noqa: ANN401 - a function or class
+    """Whether what stands in the file by now is not what was imported of it.
+
+    Python reads the text of a function from its file when it is asked for it,
+    which may be long after the import. Only where the file is known to be what
+    was compiled can that be told; in a notebook, or where a loader rewrites what
+    it reads, nothing is said.
+    """
+    return any(
+        standing is not None and not standing
+        for standing in (_standing(function) for function in _functions(definition))
+    )
+
+
+def _functions(definition: Any) -> Iterator[FunctionType]:  # noqa: ANN401 - a function or class
+    """The functions whose text is that of a function or class."""
+    if not inspect.isclass(definition):
+        inner = inspect.unwrap(getattr(definition, "__func__", definition))
+        yield from [inner] if isinstance(inner, FunctionType) else []
+        return
+    for member in vars(definition).values():
+        inner = getattr(member, "__func__", getattr(member, "fget", member))
+        if isinstance(inner, FunctionType) and _within(inner, definition):
+            yield inner
+
+
+def _within(function: FunctionType, definition: type) -> bool:
+    return (
+        function.__module__ == definition.__module__
+        and function.__code__.co_qualname.rpartition(".")[0] == definition.__qualname__
+    )
+
+
+def _as_it_stands(definition: Any) -> CodeType | None:  # noqa: ANN401 - a function or class
+    """The code of a function whose file has it in another line by now."""
+    if inspect.isclass(definition):
+        return None
+    for function in _functions(definition):
+        line = function.__code__.co_firstlineno
+        standing = _standing(function)
+        if standing and all(code.co_firstlineno != line for code in standing):
+            return standing[0]
+    return None
+
+
+def _standing(function: FunctionType) -> list[CodeType] | None:
+    """What the file of a function has of the same name and bytecode; None where it cannot say."""
+    code = function.__code__
+    loader = function.__globals__.get("__loader__")
+    if type(loader) is not SourceFileLoader or loader.path != code.co_filename:
+        return None  # of another loader nobody knows what it makes of the text
+    try:
+        stat = Path(code.co_filename).stat()
+        known = _compiled(code.co_filename, stat.st_mtime_ns, stat.st_size)
+    except (OSError, RecursionError, MemoryError):
+        return None
+    wanted = bytecode(code)
+    return [other for other in known.get(code.co_qualname, ()) if bytecode(other) == wanted]
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(file: str, changed: int, size: int) -> Mapping[str, list[CodeType]]:
+    """The code in a file by qualified name, made again where its time or size is another."""
+    del changed, size
+    found: dict[str, list[CodeType]] = defaultdict(list)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they were told when it was imported
+            todo = [compile(Path(file).read_bytes(), file, "exec", dont_inherit=True)]
+    except (SyntaxError, ValueError):
+        return {}
+    while todo:
+        code = todo.pop()
+        found[code.co_qualname].append(code)
+        todo += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    return dict(found)
 
 
 def _file(definition: Any) -> Path | None:  # noqa: ANN401 - a function or class

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from jobforge.pipeline.code import Code, source_of
+from jobforge.pipeline.code import Code, changed_since, source_of
 
 _CHANGES = (
     "datetime.datetime.now", "datetime.datetime.utcnow", "datetime.datetime.today",
@@ -63,6 +63,9 @@ def _look(
     if id(function) in seen or len(seen) > _DEEPEST:
         return
     seen.add(id(function))
+    if changed_since(function):
+        name = getattr(function, "__qualname__", "it")
+        found.append(f"the file of {name} was changed after it was imported, so its text is lost")
     tree = _parsed(source)
     if tree is None:
         if compiled is not None:

@@ -111,7 +111,8 @@ class Code:
         if other or _last(now.qualified_name) != _last(was.qualified_name):
             return None
         held = _held_otherwise(was, now)
-        if was.code_sha256 == now.code_sha256 and not held:
+        same = was.code_sha256 == now.code_sha256 or _same_bytecode(was, now)
+        if same and not held:
             return Recovered(function, tuple(_doubts(was, now)))
         if held and was.source_sha256 == now.source_sha256:
             return f"{was.name} holds another value of {', '.join(held)} than it did"
@@ -138,10 +139,16 @@ class Code:
 
 def _held_otherwise(was: TransformRef, now: TransformRef) -> list[str]:
     """Names of what the function holds that is not as it was; older records do not tell."""
-    if was.source_sha256 is None:
+    if was.source_sha256 is None and was.bytecode_sha256 is None:
         return []
     names = [*was.bound, *(name for name in now.bound if name not in was.bound)]
     return [name for name in names if was.bound.get(name) != now.bound.get(name)]
+
+
+def _same_bytecode(was: TransformRef, now: TransformRef) -> bool:
+    """Whether the bytecode is the same, where one of both has no text to go by."""
+    one = (was.source_sha256 is None) != (now.source_sha256 is None)
+    return one and was.bytecode_sha256 is not None and was.bytecode_sha256 == now.bytecode_sha256
 
 
 def _made(was: TransformRef) -> Recovered:
@@ -167,6 +174,8 @@ def _doubts(was: TransformRef, now: TransformRef) -> list[str]:
         doubts.append(f"the file that {was.name} stands in has changed since it ran")
     if was.code_sha256 is None:
         doubts.append(f"{was.name}: its code could not be read when it ran")
+    if was.code_sha256 != now.code_sha256:
+        doubts.append(f"{was.name}: its text is not known, only that its bytecode is the same")
     return doubts
 
 
