@@ -162,6 +162,46 @@ def test_a_helper_whose_file_was_changed_after_the_import_is_a_doubt(
     assert "twice was changed after it was imported" in str(found.reasons)
 
 
+def test_a_value_of_the_module_that_is_another_one_excuses_a_difference(
+    engine: PipelineEngine,
+    tmp_path: Path,
+    module: Write,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = "import os\nLEAST = int(os.environ['LEAST'])\n"
+    text += "def dear(lf):\n    return lf.filter(pl.col('price') > LEAST)\n"
+    monkeypatch.setenv("LEAST", "3")
+    ran = engine.run_full_pipeline(
+        orders(tmp_path), "orders", "sales", ORDERS, silver_transforms=[module(text).dear]
+    )
+    batch = ran["batch_id"]
+    assert ran["logs"][2].transforms_applied[0].reads == {"LEAST": "3"}
+    module(text)
+    assert replay(engine.config, batch).verdict is IDENTICAL
+    monkeypatch.setenv("LEAST", "4")
+    module(text)
+    other = layers(replay(engine.config, batch))["silver"]
+    assert other.verdict is NOT_PROVABLE
+    assert other.reasons[-1] == "dear reads another value of LEAST than it did"
+    # Another value with which the same comes out is a note.
+    monkeypatch.setenv("LEAST", "-1")
+    low = engine.run_full_pipeline(
+        orders(tmp_path), "low", "sales", ORDERS, silver_transforms=[module(text).dear]
+    )["batch_id"]
+    monkeypatch.setenv("LEAST", "-2")
+    module(text)
+    found = replay(engine.config, low)
+    assert found.verdict is IDENTICAL
+    assert "another value of LEAST" in layers(found)["silver"].notes[0]
+    # Records of before do not tell what was read.
+    (was,) = ran["logs"][2].transforms_applied
+    old = was.model_copy(update={"reads": {}})
+    edited(engine.config, batch, "silver", transforms_applied=(old,))
+    monkeypatch.setenv("LEAST", "3")
+    module(text)
+    assert replay(engine.config, batch).verdict is IDENTICAL
+
+
 KINDS = (
     "class Tidy:\n"
     "    def __call__(self, lf):\n        return lf.head(50)\n"

@@ -133,11 +133,11 @@ def changed_since(definition: Any) -> bool:  # noqa: ANN401 - a function or clas
     """
     return any(
         standing is not None and not standing
-        for standing in (_standing(function) for function in _functions(definition))
+        for standing in (_standing(function) for function in functions_of(definition))
     )
 
 
-def _functions(definition: Any) -> Iterator[FunctionType]:  # noqa: ANN401 - a function or class
+def functions_of(definition: Any) -> Iterator[FunctionType]:  # noqa: ANN401 - a function or class
     """The functions whose text is that of a function or class."""
     if not inspect.isclass(definition):
         inner = inspect.unwrap(getattr(definition, "__func__", definition))
@@ -160,7 +160,7 @@ def _as_it_stands(definition: Any) -> CodeType | None:  # noqa: ANN401 - a funct
     """The code of a function whose file has it in another line by now."""
     if inspect.isclass(definition):
         return None
-    for function in _functions(definition):
+    for function in functions_of(definition):
         line = function.__code__.co_firstlineno
         standing = _standing(function)
         if standing and all(code.co_firstlineno != line for code in standing):
@@ -232,17 +232,17 @@ def named(module: ModuleType | None, qualified: Any) -> object:  # noqa: ANN401 
 def _held(function: Any, inner: Any, *, importable: bool) -> Iterator[Held]:  # noqa: ANN401 - any
     """Arguments of partials, the state of an object, and what a local function comes with."""
     given = dict(_given(function))
-    yield from (_described(name, value) for name, value in given.items())
+    yield from (described(name, value) for name, value in given.items())
     owner = getattr(inner, "__self__", None) if inspect.ismethod(inner) else inner
     if owner is not None and not inspect.isroutine(owner) and not inspect.isclass(owner):
         for name, value in sorted(getattr(owner, "__dict__", {}).items()):
-            yield _described(f"self.{name}", value)
+            yield described(f"self.{name}", value)
     if importable:
         return  # its defaults and what it closes over come with its module
     called = inner if inspect.isroutine(inner) else type(inner).__call__
     for name, value in _defaults(called):
         if name not in given:
-            yield _described(name, value)
+            yield described(name, value)
     yield from _cells(called)
 
 
@@ -262,7 +262,7 @@ def _cells(function: Any) -> Iterator[Held]:  # noqa: ANN401 - any
     names = getattr(getattr(function, "__code__", None), "co_freevars", ())
     for name, cell in zip(names, getattr(function, "__closure__", None) or (), strict=False):
         try:
-            yield _described(name, cell.cell_contents)
+            yield described(name, cell.cell_contents)
         except ValueError:  # a name that was never given a value
             yield Held(name, "<empty>")
 
@@ -278,7 +278,8 @@ def _defaults(function: Any) -> Iterator[tuple[str, object]]:  # noqa: ANN401 - 
     yield from sorted((getattr(function, "__kwdefaults__", None) or {}).items())
 
 
-def _described(name: str, value: object) -> Held:
+def described(name: str, value: object) -> Held:
+    """A value as a record keeps it."""
     text = _literal(value)
     if text is not None and len(text) <= _LONGEST:
         return Held(name, text, literal=True)

@@ -32,6 +32,8 @@ class TransformRef(Record):
     bound: dict[str, str] = Field(default_factory=dict)
     """What the function carries with it: arguments of a partial, the state of an object, what a
     local function has as defaults or closes over; of what the record cannot keep, the type."""
+    reads: dict[str, str] = Field(default_factory=dict)
+    """What it, and the functions of its module that it names, read there by name."""
     importable: bool = False
     """Whether another process finds the function by its name."""
     unprovable: str | None = None

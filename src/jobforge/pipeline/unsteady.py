@@ -10,12 +10,25 @@ from __future__ import annotations
 
 import ast
 import builtins
+import dis
+import functools
+import inspect
+import logging
 import textwrap
-from collections.abc import Iterator, Mapping
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from jobforge.pipeline.code import Code, changed_since, source_of
+from jobforge.pipeline.code import (
+    Code,
+    Held,
+    changed_since,
+    described,
+    functions_of,
+    source_of,
+)
 
 _CHANGES = (
     "datetime.datetime.now", "datetime.datetime.utcnow", "datetime.datetime.today",
@@ -35,21 +48,68 @@ _OUTSIDE = (
 _READS = {"read_text", "read_bytes", "iterdir", "read_csv", "read_parquet", "read_database"}
 _PICKS = {"sample", "shuffle"}
 _NOW = {"now", "today", "utcnow"}
-_DEEPEST = 8
+_LOOKED_UP = ("LOAD_GLOBAL", "LOAD_NAME")
+_PACKAGES = ("polars", "numpy", "functools")
+"""Objects of these that are called stand for functions, as `polars.col` does."""
 
 
-def doubt(code: Code) -> str | None:
-    """Why the function may give something else when it is run again; None where nothing shows."""
+@dataclass(frozen=True)
+class Shown:
+    """What shows in the code of a step.
+
+    Args:
+        doubt: Why it may give something else when it is run again; None where nothing shows.
+        reads: The values of its module that it reads by name.
+    """
+
+    doubt: str | None
+    reads: tuple[Held, ...]
+
+
+def shown(code: Code) -> Shown:
+    """What shows in a function, and in those of its own module that it names."""
     found: list[str] = []
-    _look(code.inner, code.source, code.compiled, found, set())
+    seen: dict[int, Any] = {}
+    _look(code.inner, code.source, code.compiled, found, seen)
+    reads = tuple(_reads(seen.values()))
     found += [
         f"it holds a {held.text.strip('<>')} ({held.name}), which the record cannot keep"
-        for held in code.held
+        for held in (*code.held, *reads)
         if not held.kept
     ]
     if code.source is None and code.compiled is None:
         found.append("its code cannot be read")
-    return "; ".join(dict.fromkeys(found)) or None
+    return Shown("; ".join(dict.fromkeys(found)) or None, reads)
+
+
+def _reads(definitions: Iterable[Any]) -> Iterator[Held]:
+    """What functions read by name of the module that they stand in."""
+    values: dict[str, object] = {}
+    for function in (one for definition in definitions for one in functions_of(definition)):
+        for name in _globals(function.__code__):
+            value = function.__globals__.get(name)
+            if name in function.__globals__ and not name.startswith("__") and _is_value(value):
+                values[name] = value
+    return (described(name, value) for name, value in sorted(values.items()))
+
+
+@functools.lru_cache(maxsize=1024)
+def _globals(code: CodeType) -> tuple[str, ...]:
+    """Names that a function, and those inside it, look up in the module."""
+    inner = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    names = [step.argval for step in dis.get_instructions(code) if step.opname in _LOOKED_UP]
+    return tuple(dict.fromkeys([*names, *(name for one in inner for name in _globals(one))]))
+
+
+def _is_value(value: object) -> bool:
+    """Whether something is data: no code, no type, no part of a package, nothing that logs."""
+    if isinstance(value, (ModuleType, type, logging.Logger, logging.LoggerAdapter)):
+        return False
+    if inspect.isroutine(value):
+        return False
+    if typing.get_origin(value) is not None or type(value).__module__ == "typing":
+        return False
+    return not (callable(value) and type(value).__module__.split(".")[0] in _PACKAGES)
 
 
 def _look(
@@ -57,12 +117,12 @@ def _look(
     source: str | None,
     compiled: CodeType | None,
     found: list[str],
-    seen: set[int],
+    seen: dict[int, Any],
 ) -> None:
     """Add what shows in a function, and in those of its own module that it names."""
-    if id(function) in seen or len(seen) > _DEEPEST:
+    if id(function) in seen:
         return
-    seen.add(id(function))
+    seen[id(function)] = function
     if changed_since(function):
         name = getattr(function, "__qualname__", "it")
         found.append(f"the file of {name} was changed after it was imported, so its text is lost")

@@ -145,6 +145,13 @@ def _held_otherwise(was: TransformRef, now: TransformRef) -> list[str]:
     return [name for name in names if was.bound.get(name) != now.bound.get(name)]
 
 
+def _read_otherwise(was: TransformRef, now: TransformRef) -> list[str]:
+    """Names of what the function reads in its module that is not as it was."""
+    return [
+        name for name, text in was.reads.items() if name in now.reads and now.reads[name] != text
+    ]
+
+
 def _same_bytecode(was: TransformRef, now: TransformRef) -> bool:
     """Whether the bytecode is the same, where one of both has no text to go by."""
     one = (was.source_sha256 is None) != (now.source_sha256 is None)
@@ -172,6 +179,8 @@ def _doubts(was: TransformRef, now: TransformRef) -> list[str]:
     doubts = [f"{was.name}: {was.unprovable}"] if was.unprovable is not None else []
     if was.module_sha256 is not None and was.module_sha256 != now.module_sha256:
         doubts.append(f"the file that {was.name} stands in has changed since it ran")
+    if other := _read_otherwise(was, now):
+        doubts.append(f"{was.name} reads another value of {', '.join(other)} than it did")
     if was.code_sha256 is None:
         doubts.append(f"{was.name}: its code could not be read when it ran")
     if was.code_sha256 != now.code_sha256:

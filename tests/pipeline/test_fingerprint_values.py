@@ -1,0 +1,103 @@
+"""Values that a step does not get as arguments: of its module, and held with it."""
+
+from __future__ import annotations
+
+import logging
+from datetime import date
+from functools import lru_cache, partial
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from numpy import log1p
+from polars import col
+
+from jobforge.pipeline.fingerprint import fingerprint
+
+LIMIT = 3
+KINDS = {"a": [1, 2]}
+SINCE = date(2026, 1, 2)
+CHEAP = pl.col("price") < LIMIT
+RATES = pl.DataFrame({"k": ["a"]})
+WEIGHTS = np.array([1.0])
+Frame = pl.DataFrame | pl.LazyFrame
+logger = logging.getLogger(__name__)
+
+
+@lru_cache
+def cached() -> int:
+    return 3
+
+
+def indirect() -> int:
+    return deeper() + 1
+
+
+def deeper() -> int:
+    return LIMIT
+
+
+def by_value(lf: pl.LazyFrame) -> pl.LazyFrame:
+    wanted = [kind for kind in KINDS if kind]
+    return lf.filter(CHEAP, pl.col("day") >= SINCE, pl.col("kind").is_in(wanted))
+
+
+def by_helpers(lf: pl.LazyFrame) -> pl.LazyFrame:
+    return lf.head(indirect())
+
+
+def by_frame(lf: pl.LazyFrame) -> pl.LazyFrame:
+    return lf.join(RATES.lazy(), on="k")
+
+
+def by_array(lf: pl.LazyFrame) -> pl.LazyFrame:
+    return lf.with_columns(w=pl.lit(WEIGHTS[0]))
+
+
+def by_code(lf: Any) -> Any:
+    """Names of functions, types and modules, of attributes and arguments, are no values."""
+    LIMIT = lf.LIMIT  # noqa: N806 - a name of the module
+    logger.info(__name__, LIMIT, log1p, cached())
+    return lf.select(col("x")) if isinstance(lf, Frame) else lf.RATES(lf)
+
+
+class Called:
+    """Reads a value of its module."""
+
+    def __call__(self, lf: pl.LazyFrame) -> pl.LazyFrame:
+        return lf.head(LIMIT)
+
+    def method(self, lf: pl.LazyFrame) -> pl.LazyFrame:
+        return lf.head(len(KINDS))
+
+
+@pytest.mark.parametrize(
+    ("function", "names"),
+    [
+        (by_value, ["CHEAP", "KINDS", "SINCE"]),
+        (by_helpers, ["LIMIT"]),
+        (partial(by_helpers), ["LIMIT"]),
+        (Called(), ["KINDS", "LIMIT"]),
+        (Called().method, ["KINDS"]),
+        (lambda lf: lf.head(LIMIT), ["LIMIT"]),
+        (by_code, []),
+    ],
+)
+def test_the_record_has_the_values_that_a_step_reads_of_its_module(
+    function: Any, names: list[str]
+) -> None:
+    reference = fingerprint(function, "step")
+    assert sorted(reference.reads) == names
+    assert reference.unprovable is None
+    assert {"LIMIT": "3", **reference.reads}["LIMIT"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [(by_frame, "holds a DataFrame (RATES)"), (by_array, "holds a ndarray (WEIGHTS)")],
+)
+def test_what_the_record_cannot_keep_of_a_module_is_a_doubt(function: Any, words: str) -> None:
+    reference = fingerprint(function, "step")
+    assert words in str(reference.unprovable)
+    assert reference.importable
