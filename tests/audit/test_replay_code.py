@@ -202,6 +202,27 @@ def test_a_value_of_the_module_that_is_another_one_excuses_a_difference(
     assert replay(engine.config, batch).verdict is IDENTICAL
 
 
+def test_a_default_is_the_same_wherever_the_function_is_found(
+    engine: PipelineEngine, tmp_path: Path, module: Write
+) -> None:
+    text = "from datetime import date\nDAY = date(2026, 1, 2)\n"
+    text += "def dear(lf, least=3, day=DAY):\n"
+    text += "    return lf.filter(pl.col('price') > least).with_columns(day=pl.lit(day))\n"
+    batch = engine.run_full_pipeline(
+        orders(tmp_path), "orders", "sales", ORDERS, silver_transforms=[module(text).dear]
+    )["batch_id"]
+    kept = module(text)
+    del sys.modules["steps_of_a_user"]  # so that nothing finds it by its name
+    assert not fingerprint(kept.dear, "dear").importable
+    (tmp_path / "code/steps_of_a_user.py").rename(tmp_path / "code/kept.py")
+    kept.dear.__code__ = kept.dear.__code__.replace(co_filename=str(tmp_path / "code/kept.py"))
+    assert replay(engine.config, batch, transforms=[kept.dear]).verdict is IDENTICAL
+    kept.dear.__defaults__ = (3, date(2026, 1, 3))
+    other = layers(replay(engine.config, batch, transforms=[kept.dear]))["silver"]
+    assert other.verdict is NOT_PROVABLE
+    assert "dear reads another value of day than it did" in other.reasons
+
+
 KINDS = (
     "class Tidy:\n"
     "    def __call__(self, lf):\n        return lf.head(50)\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from datetime import date
 from functools import lru_cache, partial
 from typing import Any
@@ -101,3 +102,49 @@ def test_what_the_record_cannot_keep_of_a_module_is_a_doubt(function: Any, words
     reference = fingerprint(function, "step")
     assert words in str(reference.unprovable)
     assert reference.importable
+
+
+def held_by(value: object) -> dict[str, str]:
+    def step(lf: pl.LazyFrame) -> pl.LazyFrame:
+        return lf.with_columns(x=pl.lit(str(value)))
+
+    return fingerprint(step, "step").bound
+
+
+def test_values_that_look_alike_are_told_from_one_another() -> None:
+    long = "(" + "a" * 250 + ")|"
+    assert held_by(re.compile(long + "x")) != held_by(re.compile(long + "y"))
+    assert held_by(re.compile(long)) != held_by(re.compile(long, re.IGNORECASE))
+    assert held_by(re.compile("a")) == {"value": "re.compile('a')"}
+
+    def helper(by: object) -> object:
+        def scaled(x: int, *, by: object = by) -> str:
+            return f"{x}{by}"
+
+        return scaled
+
+    assert held_by(helper(2)) != held_by(helper(3))
+    assert held_by(helper(2)) == held_by(helper(2))
+    assert held_by(helper(object())) == {"value": "<function>"}
+
+
+def test_a_class_that_is_made_inside_a_function_cannot_be_kept() -> None:
+    class Local:
+        by = 3
+
+    def step(lf: pl.LazyFrame) -> pl.LazyFrame:
+        return lf.head(Local.by)
+
+    assert "holds a type (Local)" in str(fingerprint(step, "step").unprovable)
+
+
+def since(lf: pl.LazyFrame, day: date = SINCE) -> pl.LazyFrame:
+    return lf.filter(pl.col("day") > day)
+
+
+def test_defaults_of_a_function_that_is_found_by_name_are_read() -> None:
+    reference = fingerprint(since, "since")
+    assert (reference.bound, reference.reads) == ({}, {"day": "datetime.date(2026, 1, 2)"})
+    assert reference.importable
+    given = fingerprint(partial(since, day=date(2026, 5, 5)), "since")
+    assert (given.bound, given.reads) == ({"day": "datetime.date(2026, 5, 5)"}, {})

@@ -29,6 +29,8 @@ _NAMED = (
     pl.DataType,
 )  # fmt: skip
 """Types whose text says all that a value is."""
+_SHOWN_OF_A_PATTERN = 200
+"""Characters after which Python cuts the text of a pattern."""
 
 
 @dataclass(frozen=True)
@@ -240,7 +242,7 @@ def _held(function: Any, inner: Any, *, importable: bool) -> Iterator[Held]:  # 
     if importable:
         return  # its defaults and what it closes over come with its module
     called = inner if inspect.isroutine(inner) else type(inner).__call__
-    for name, value in _defaults(called):
+    for name, value in defaults_of(called):
         if name not in given:
             yield described(name, value)
     yield from _cells(called)
@@ -267,7 +269,7 @@ def _cells(function: Any) -> Iterator[Held]:  # noqa: ANN401 - any
             yield Held(name, "<empty>")
 
 
-def _defaults(function: Any) -> Iterator[tuple[str, object]]:  # noqa: ANN401 - any
+def defaults_of(function: Any) -> Iterator[tuple[str, object]]:  # noqa: ANN401 - any
     """What the arguments of a function are unless given."""
     code = getattr(function, "__code__", None)
     if not isinstance(code, CodeType):
@@ -309,14 +311,22 @@ def _literal(value: object) -> str | None:
 def as_text(value: object) -> str | None:
     """The text of a value, where it says all that the value is."""
     if isinstance(value, (*_PLAIN, *_NAMED)):
-        return repr(value)
+        return _pattern(value) if isinstance(value, re.Pattern) else repr(value)
     if isinstance(value, ModuleType):
         return f"<module {value.__name__}>"
     if isinstance(value, type):
-        return f"<class {value.__module__}.{value.__qualname__}>"
+        # A class that is made inside a function may be made of what is around it.
+        local = "<locals>" in value.__qualname__
+        return None if local else f"<class {value.__module__}.{value.__qualname__}>"
     if isinstance(value, (pl.Expr, FunctionType)):
         return _expression(value) if isinstance(value, pl.Expr) else _function(value)
     return _collection(value)
+
+
+def _pattern(value: re.Pattern[Any]) -> str:
+    if len(repr(value.pattern)) <= _SHOWN_OF_A_PATTERN:
+        return repr(value)
+    return f"re.compile({value.pattern!r}, {value.flags})"
 
 
 def _collection(value: object) -> str | None:
@@ -345,6 +355,10 @@ def _function(value: FunctionType) -> str | None:
     cells = value.__closure__ or ()
     if source is None or (cells and not _found_by_name(value, value.__module__)):
         return None
+    defaults = [described(name, default) for name, default in defaults_of(value)]
+    if not all(default.kept for default in defaults):
+        return None
+    source += "".join(f"\0{default.name}={default.text}" for default in defaults)
     digest = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
     return f"<function {value.__module__}.{value.__qualname__} {digest}>"
 

@@ -25,6 +25,7 @@ from jobforge.pipeline.code import (
     Code,
     Held,
     changed_since,
+    defaults_of,
     described,
     functions_of,
     source_of,
@@ -59,7 +60,8 @@ class Shown:
 
     Args:
         doubt: Why it may give something else when it is run again; None where nothing shows.
-        reads: The values of its module that it reads by name.
+        reads: The values of its module that it reads by name, and that its arguments have
+            as defaults if it is found there.
     """
 
     doubt: str | None
@@ -71,7 +73,12 @@ def shown(code: Code) -> Shown:
     found: list[str] = []
     seen: dict[int, Any] = {}
     _look(code.inner, code.source, code.compiled, found, seen)
-    reads = tuple(_reads(seen.values()))
+    given = {held.name for held in code.held}
+    defaults = dict(defaults_of(code.inner)) if code.importable else {}
+    reads = (
+        *(described(name, value) for name, value in defaults.items() if name not in given),
+        *(held for held in _reads(seen.values()) if held.name not in defaults),
+    )
     found += [
         f"it holds a {held.text.strip('<>')} ({held.name}), which the record cannot keep"
         for held in (*code.held, *reads)

@@ -110,8 +110,8 @@ class Code:
         other = inspect.isclass(unwrap(function)) and not (was.importable or was.definition)
         if other or _last(now.qualified_name) != _last(was.qualified_name):
             return None
-        held = _held_otherwise(was, now)
         same = was.code_sha256 == now.code_sha256 or _same_bytecode(was, now)
+        held = _held_otherwise(was, now, same=same)
         if same and not held:
             return Recovered(function, tuple(_doubts(was, now)))
         if held and was.source_sha256 == now.source_sha256:
@@ -137,19 +137,29 @@ class Code:
                 yield _with_arguments(was, found)
 
 
-def _held_otherwise(was: TransformRef, now: TransformRef) -> list[str]:
-    """Names of what the function holds that is not as it was; older records do not tell."""
+def _held_otherwise(was: TransformRef, now: TransformRef, *, same: bool) -> list[str]:
+    """Names of what the function holds that is not as it was; older records do not tell.
+
+    What a function has as defaults is held where no module has the function, and is read
+    where one has. So of the same code only what both hold is compared, and the state of
+    an object, which its code does not tell.
+    """
     if was.source_sha256 is None and was.bytecode_sha256 is None:
         return []
     names = [*was.bound, *(name for name in now.bound if name not in was.bound)]
-    return [name for name in names if was.bound.get(name) != now.bound.get(name)]
+    both = was.bound.keys() & now.bound.keys()
+    return [
+        name
+        for name in names
+        if was.bound.get(name) != now.bound.get(name)
+        and (not same or name in both or name.startswith("self."))
+    ]
 
 
 def _read_otherwise(was: TransformRef, now: TransformRef) -> list[str]:
-    """Names of what the function reads in its module that is not as it was."""
-    return [
-        name for name, text in was.reads.items() if name in now.reads and now.reads[name] != text
-    ]
+    """Names of what the function reads in its module, or has as default, that is not as it was."""
+    then, by_now = was.reads | was.bound, now.reads | now.bound
+    return [name for name, text in then.items() if by_now.get(name, text) != text]
 
 
 def _same_bytecode(was: TransformRef, now: TransformRef) -> bool:
