@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
 from datetime import date
 from functools import lru_cache, partial
@@ -148,3 +149,93 @@ def test_defaults_of_a_function_that_is_found_by_name_are_read() -> None:
     assert reference.importable
     given = fingerprint(partial(since, day=date(2026, 5, 5)), "since")
     assert (given.bound, given.reads) == ({"day": "datetime.date(2026, 5, 5)"}, {})
+
+
+def h0() -> int:
+    return h1()
+
+
+def h1() -> int:
+    return h2()
+
+
+def h2() -> int:
+    return 2
+
+
+def h3() -> int:
+    return 3
+
+
+def h4() -> int:
+    return 4
+
+
+def h5() -> int:
+    return 5
+
+
+def h6() -> int:
+    return 6
+
+
+def h7() -> int:
+    return 7
+
+
+def tick() -> float:
+    return random.random()  # noqa: S311 - what is tested
+
+
+def by_many(lf: pl.LazyFrame) -> pl.LazyFrame:
+    return lf.head(h0() + h3() + h4() + h5() + h6() + h7()).with_columns(x=tick())
+
+
+class Base:
+    def inherited(self) -> float:
+        return tick()
+
+
+class Ticking(Base):
+    """Calls other methods of its own."""
+
+    def step(self, lf: pl.LazyFrame) -> pl.LazyFrame:
+        return lf.with_columns(x=self.tick())
+
+    def by_property(self, lf: pl.LazyFrame) -> pl.LazyFrame:
+        return lf.with_columns(x=self.now)
+
+    @classmethod
+    def of_class(cls, lf: pl.LazyFrame) -> pl.LazyFrame:
+        return lf.with_columns(x=cls.static())
+
+    def plain(self, lf: pl.LazyFrame) -> pl.LazyFrame:
+        return lf.head(1)
+
+    def tick(self) -> float:
+        return self.inherited()
+
+    @property
+    def now(self) -> float:
+        return tick()
+
+    @staticmethod
+    def static() -> float:
+        return tick()
+
+
+class Calling(Base):
+    def __call__(self, lf: pl.LazyFrame) -> pl.LazyFrame:
+        return lf.with_columns(x=self.inherited())
+
+
+@pytest.mark.parametrize(
+    "function",
+    [by_many, Ticking().step, Ticking().by_property, Ticking.of_class, Calling()],
+)
+def test_every_helper_and_every_method_of_the_object_is_looked_at(function: Any) -> None:
+    assert "calls random." in str(fingerprint(function, "step").unprovable)
+
+
+def test_a_method_that_is_not_named_is_not_looked_at() -> None:
+    assert fingerprint(Ticking().plain, "step").unprovable is None

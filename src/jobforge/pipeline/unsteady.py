@@ -14,11 +14,13 @@ import dis
 import functools
 import inspect
 import logging
+import sys
 import textwrap
 import typing
+from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from jobforge.pipeline.code import (
@@ -50,6 +52,7 @@ _READS = {"read_text", "read_bytes", "iterdir", "read_csv", "read_parquet", "rea
 _PICKS = {"sample", "shuffle"}
 _NOW = {"now", "today", "utcnow"}
 _LOOKED_UP = ("LOAD_GLOBAL", "LOAD_NAME")
+_SELF = ("self", "cls")
 _PACKAGES = ("polars", "numpy", "functools")
 """Objects of these that are called stand for functions, as `polars.col` does."""
 
@@ -72,7 +75,7 @@ def shown(code: Code) -> Shown:
     """What shows in a function, and in those of its own module that it names."""
     found: list[str] = []
     seen: dict[int, Any] = {}
-    _look(code.inner, code.source, code.compiled, found, seen)
+    _look(code.inner, code.source, code.compiled, found, seen, _owner(code.inner))
     given = {held.name for held in code.held}
     defaults = dict(defaults_of(code.inner)) if code.importable else {}
     reads = (
@@ -119,14 +122,26 @@ def _is_value(value: object) -> bool:
     return not (callable(value) and type(value).__module__.split(".")[0] in _PACKAGES)
 
 
+def _owner(definition: Any) -> type | None:  # noqa: ANN401 - a function or class
+    """The class that `self` is one of."""
+    bound = getattr(definition, "__self__", None) if inspect.ismethod(definition) else definition
+    if isinstance(bound, type):
+        return bound
+    return type(bound) if inspect.ismethod(definition) else None
+
+
 def _look(
     function: Any,  # noqa: ANN401 - a function or class
     source: str | None,
     compiled: CodeType | None,
     found: list[str],
     seen: dict[int, Any],
+    owner: type | None,
 ) -> None:
-    """Add what shows in a function, and in those of its own module that it names."""
+    """Add what shows in a function, and in those of its own module that it names.
+
+    Methods of its object are named as `self.name`; they are looked for in the class.
+    """
     if id(function) in seen:
         return
     seen[id(function)] = function
@@ -138,13 +153,22 @@ def _look(
         if compiled is not None:
             found += _by_names(compiled)
         return
-    names = _Names(function, tree)
+    names = _Names(function, tree, owner)
     for node in ast.walk(tree):
         found += _of_node(node, names)
         if isinstance(node, (ast.Name, ast.Attribute)):
-            other = names.value(node)
-            if isinstance(other, FunctionType) and other.__module__ == names.module:
-                _look(other, source_of(other), other.__code__, found, seen)
+            other = _plain_function(names.value(node))
+            if other is not None and other.__module__ == names.module:
+                _look(other, source_of(other), other.__code__, found, seen, owner)
+
+
+def _plain_function(value: object) -> FunctionType | None:
+    """The function of a method or property."""
+    if isinstance(value, MethodType):
+        value = value.__func__
+    elif isinstance(value, property):
+        value = value.fget
+    return value if isinstance(value, FunctionType) else None
 
 
 def _of_node(node: ast.AST, names: _Names) -> Iterator[str]:
@@ -215,8 +239,9 @@ def _short(name: str) -> str:
 class _Names:
     """What names in a function mean: by the module of the function, and by its own imports."""
 
-    def __init__(self, function: Any, tree: ast.AST) -> None:  # noqa: ANN401 - function or class
+    def __init__(self, function: Any, tree: ast.AST, owner: type | None) -> None:  # noqa: ANN401 - function or class
         self.module = getattr(function, "__module__", None)
+        self._owner = owner
         self._known = _namespace(function)
         self._imported = dict(_imports(tree))
         self._own = {arg.arg for node in ast.walk(tree) if isinstance(node, ast.arguments)
@@ -225,6 +250,8 @@ class _Names:
     def value(self, node: ast.expr) -> object:
         """The module, class or function that an expression names; None where that is not clear."""
         if isinstance(node, ast.Name):
+            if node.id in _SELF and self._owner is not None:
+                return self._owner
             return None if node.id in self._own else self._known.get(node.id)
         if isinstance(node, ast.Attribute):
             owner = self.value(node.value)
@@ -247,19 +274,17 @@ class _Names:
 
 
 def _namespace(function: Any) -> Mapping[str, object]:  # noqa: ANN401 - a function or class
-    import sys
-
     scope = getattr(function, "__globals__", None)
     if scope is None:
         scope = vars(sys.modules.get(str(getattr(function, "__module__", "")), builtins))
-    cells = {}
+    cells: dict[str, object] = {}
     names = getattr(getattr(function, "__code__", None), "co_freevars", ())
     for name, cell in zip(names, getattr(function, "__closure__", None) or (), strict=False):
         try:
             cells[name] = cell.cell_contents
         except ValueError:
             continue
-    return {**vars(builtins), **scope, **cells}
+    return ChainMap(cells, scope, vars(builtins))
 
 
 def _imports(tree: ast.AST) -> Iterator[tuple[str, str]]:
