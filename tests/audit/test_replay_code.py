@@ -110,9 +110,9 @@ def test_code_that_is_gone(engine: PipelineEngine, tmp_path: Path, module: Write
     importlib.invalidate_caches()
     broken = layers(replay(engine.config, batch))["silver"].reasons[0]
     assert "cannot be imported: ZeroDivisionError" in broken
-    # Python reads the text of a function from its file, which has another one by now.
+    # What is given has no text any more, and is known by its bytecode.
     given = layers(replay(engine.config, batch, transforms=[tidy]))["silver"]
-    assert (given.verdict, given.reasons) == (NOT_PROVABLE, (broken,))
+    assert (given.verdict, given.reasons) == (IDENTICAL, ())
     (tmp_path / "code/steps_of_a_user.py").write_text("import sys\nsys.exit(0)")
     importlib.invalidate_caches()
     ended = layers(replay(engine.config, batch))["silver"]
@@ -161,6 +161,111 @@ def test_the_text_of_a_function_of_another_name_is_not_read(
     monkeypatch.setattr(replay_code, "fingerprint", watched)
     assert replay(engine.config, batch, transforms=steps).verdict is IDENTICAL
     assert read == names
+
+
+def test_a_file_that_was_changed_after_the_import_is_not_the_code_that_ran(
+    engine: PipelineEngine, tmp_path: Path, module: Write
+) -> None:
+    text = "def dear(lf):\n    return lf.with_columns(price=pl.col('price') * 2)\n"
+    other = text.replace("2", "300")
+    dear = module(text).dear
+    (tmp_path / "code/steps_of_a_user.py").write_text("import polars as pl\n" + other)
+    ran = engine.run_full_pipeline(
+        orders(tmp_path), "orders", "sales", ORDERS, silver_transforms=[dear]
+    )
+    (was,) = ran["logs"][2].transforms_applied
+    assert (was.source, was.source_sha256) == (None, None)
+    assert was.code_sha256 is not None
+    assert "dear was changed after it was imported" in ran["logs"][2].notes[0].text
+    batch = ran["batch_id"]
+    # What is still in memory is the code that ran; what the file has by now is not.
+    assert replay(engine.config, batch, transforms=[dear]).verdict is IDENTICAL
+    module(other)
+    found = layers(replay(engine.config, batch))["silver"]
+    assert found.verdict is NOT_PROVABLE
+    assert found.reasons == ("the code has changed: dear is not the code that ran",)
+    module(text)
+    same = replay(engine.config, batch)
+    assert same.verdict is IDENTICAL
+    assert "only that its bytecode is the same" in str(layers(same)["silver"].notes)
+
+
+def test_a_helper_whose_file_was_changed_after_the_import_is_a_doubt(
+    engine: PipelineEngine, tmp_path: Path, module: Write
+) -> None:
+    text = "def twice(x):\n    return x * 2\n"
+    text += "def dear(lf):\n    return lf.with_columns(price=twice(pl.col('price')))\n"
+    dear = module(text).dear
+    other = text.replace("2", "300")
+    (tmp_path / "code/steps_of_a_user.py").write_text("import polars as pl\n" + other)
+    batch = engine.run_full_pipeline(
+        orders(tmp_path), "orders", "sales", ORDERS, silver_transforms=[dear]
+    )["batch_id"]
+    module(other)
+    found = layers(replay(engine.config, batch))["silver"]
+    assert found.verdict is NOT_PROVABLE
+    assert "twice was changed after it was imported" in str(found.reasons)
+
+
+def test_a_value_of_the_module_that_is_another_one_excuses_a_difference(
+    engine: PipelineEngine,
+    tmp_path: Path,
+    module: Write,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = "import os\nLEAST = int(os.environ['LEAST'])\n"
+    text += "def dear(lf):\n    return lf.filter(pl.col('price') > LEAST)\n"
+    monkeypatch.setenv("LEAST", "3")
+    ran = engine.run_full_pipeline(
+        orders(tmp_path), "orders", "sales", ORDERS, silver_transforms=[module(text).dear]
+    )
+    batch = ran["batch_id"]
+    assert ran["logs"][2].transforms_applied[0].reads == {"LEAST": "3"}
+    module(text)
+    assert replay(engine.config, batch).verdict is IDENTICAL
+    monkeypatch.setenv("LEAST", "4")
+    module(text)
+    other = layers(replay(engine.config, batch))["silver"]
+    assert other.verdict is NOT_PROVABLE
+    assert other.reasons[-1] == "dear reads another value of LEAST than it did"
+    # Another value with which the same comes out is a note.
+    monkeypatch.setenv("LEAST", "-1")
+    low = engine.run_full_pipeline(
+        orders(tmp_path), "low", "sales", ORDERS, silver_transforms=[module(text).dear]
+    )["batch_id"]
+    monkeypatch.setenv("LEAST", "-2")
+    module(text)
+    found = replay(engine.config, low)
+    assert found.verdict is IDENTICAL
+    assert "another value of LEAST" in layers(found)["silver"].notes[0]
+    # Records of before do not tell what was read.
+    (was,) = ran["logs"][2].transforms_applied
+    old = was.model_copy(update={"reads": {}})
+    edited(engine.config, batch, "silver", transforms_applied=(old,))
+    monkeypatch.setenv("LEAST", "3")
+    module(text)
+    assert replay(engine.config, batch).verdict is IDENTICAL
+
+
+def test_a_default_is_the_same_wherever_the_function_is_found(
+    engine: PipelineEngine, tmp_path: Path, module: Write
+) -> None:
+    text = "from datetime import date\nDAY = date(2026, 1, 2)\n"
+    text += "def dear(lf, least=3, day=DAY):\n"
+    text += "    return lf.filter(pl.col('price') > least).with_columns(day=pl.lit(day))\n"
+    batch = engine.run_full_pipeline(
+        orders(tmp_path), "orders", "sales", ORDERS, silver_transforms=[module(text).dear]
+    )["batch_id"]
+    kept = module(text)
+    del sys.modules["steps_of_a_user"]  # so that nothing finds it by its name
+    assert not fingerprint(kept.dear, "dear").importable
+    (tmp_path / "code/steps_of_a_user.py").rename(tmp_path / "code/kept.py")
+    kept.dear.__code__ = kept.dear.__code__.replace(co_filename=str(tmp_path / "code/kept.py"))
+    assert replay(engine.config, batch, transforms=[kept.dear]).verdict is IDENTICAL
+    kept.dear.__defaults__ = (3, date(2026, 1, 3))
+    other = layers(replay(engine.config, batch, transforms=[kept.dear]))["silver"]
+    assert other.verdict is NOT_PROVABLE
+    assert "dear reads another value of day than it did" in other.reasons
 
 
 KINDS = (

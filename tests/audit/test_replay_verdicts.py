@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -204,13 +203,16 @@ def test_another_version_of_polars_excuses_a_difference(
     assert "it ran with Polars 2.0.9" in layers(found)["gold"].reasons[-1]
 
 
-TURNS: list[int] = []
+def counted() -> int:
+    """How often it was called: a state that no text of a step is looked at for."""
+    turns = counted.__dict__.setdefault("turns", [])
+    turns.append(1)
+    return len(turns)
 
 
 def turned(frame: pl.LazyFrame) -> pl.LazyFrame:
-    """Something else each time, by what no text of a step is looked at for."""
-    TURNS.append(1)
-    return frame.with_columns(turn=pl.lit(len(TURNS)))
+    """Something else each time."""
+    return frame.with_columns(turn=pl.lit(counted()))
 
 
 @pytest.mark.parametrize("refused", [False, True])
@@ -229,7 +231,7 @@ def test_replays_that_differ_from_each_other_prove_nothing(
 
     def watched(again: Again, log: LayerTransitionLog) -> Ran:
         if log.transition_id in seen and refused:
-            monkeypatch.setattr(sys.modules[__name__], "TURNS", None)
+            monkeypatch.setitem(counted.__dict__, "turns", None)
         seen.append(log.transition_id)
         return run(again, log)
 
@@ -258,9 +260,8 @@ def test_what_is_the_same_in_two_replays_is_not_excused_by_what_is_not(
 
 def shaken(frame: pl.LazyFrame) -> pl.LazyFrame:
     """Sums of floats in another order each time, as threads do it at times."""
-    TURNS.append(1)
-    counted = frame.group_by("kind").agg(pl.col("weight").sum(), pl.len().alias("orders"))
-    return counted.with_columns(pl.col("weight") * (1 + len(TURNS) * 3e-16))
+    rows = frame.group_by("kind").agg(pl.col("weight").sum(), pl.len().alias("orders"))
+    return rows.with_columns(pl.col("weight") * (1 + counted() * 3e-16))
 
 
 def test_last_bits_that_vary_excuse_no_other_value(engine: PipelineEngine, tmp_path: Path) -> None:

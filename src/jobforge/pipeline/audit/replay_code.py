@@ -122,8 +122,9 @@ class Code:
         if other or _called(inner, was.name) != _last(was.qualified_name):
             return None  # before its text is read, which takes longer
         now = fingerprint(function, was.name)
-        held = _held_otherwise(was, now)
-        if was.code_sha256 == now.code_sha256 and not held:
+        same = was.code_sha256 == now.code_sha256 or _same_bytecode(was, now)
+        held = _held_otherwise(was, now, same=same)
+        if same and not held:
             return Recovered(function, tuple(_doubts(was, now)))
         if held and was.source_sha256 == now.source_sha256:
             return f"{was.name} holds another value of {', '.join(held)} than it did"
@@ -173,12 +174,35 @@ def _a(value: object) -> str:
     return "None" if value is None else f"of type {type(value).__name__}"
 
 
-def _held_otherwise(was: TransformRef, now: TransformRef) -> list[str]:
-    """Names of what the function holds that is not as it was; older records do not tell."""
-    if was.source_sha256 is None:
+def _held_otherwise(was: TransformRef, now: TransformRef, *, same: bool) -> list[str]:
+    """Names of what the function holds that is not as it was; older records do not tell.
+
+    What a function has as defaults is held where no module has the function, and is read
+    where one has. So of the same code only what both hold is compared, and the state of
+    an object, which its code does not tell.
+    """
+    if was.source_sha256 is None and was.bytecode_sha256 is None:
         return []
     names = [*was.bound, *(name for name in now.bound if name not in was.bound)]
-    return [name for name in names if was.bound.get(name) != now.bound.get(name)]
+    both = was.bound.keys() & now.bound.keys()
+    return [
+        name
+        for name in names
+        if was.bound.get(name) != now.bound.get(name)
+        and (not same or name in both or name.startswith("self."))
+    ]
+
+
+def _read_otherwise(was: TransformRef, now: TransformRef) -> list[str]:
+    """Names of what the function reads in its module, or has as default, that is not as it was."""
+    then, by_now = was.reads | was.bound, now.reads | now.bound
+    return [name for name, text in then.items() if by_now.get(name, text) != text]
+
+
+def _same_bytecode(was: TransformRef, now: TransformRef) -> bool:
+    """Whether the bytecode is the same, where one of both has no text to go by."""
+    one = (was.source_sha256 is None) != (now.source_sha256 is None)
+    return one and was.bytecode_sha256 is not None and was.bytecode_sha256 == now.bytecode_sha256
 
 
 def _made(was: TransformRef) -> Recovered:
@@ -202,8 +226,12 @@ def _doubts(was: TransformRef, now: TransformRef) -> list[str]:
     doubts = [f"{was.name}: {was.unprovable}"] if was.unprovable is not None else []
     if was.module_sha256 is not None and was.module_sha256 != now.module_sha256:
         doubts.append(f"the file that {was.name} stands in has changed since it ran")
+    if other := _read_otherwise(was, now):
+        doubts.append(f"{was.name} reads another value of {', '.join(other)} than it did")
     if was.code_sha256 is None:
         doubts.append(f"{was.name}: its code could not be read when it ran")
+    if was.code_sha256 != now.code_sha256:
+        doubts.append(f"{was.name}: its text is not known, only that its bytecode is the same")
     return doubts
 
 
