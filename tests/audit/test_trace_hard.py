@@ -100,6 +100,28 @@ def test_a_column_that_a_personal_one_chooses_is_masked(
     assert [change.after for change in row.row.changes] == ["[masked]"]
 
 
+def without_email(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.with_columns(email=pl.lit("gone"))
+
+
+def numbered(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.with_columns(email=pl.col("n"))
+
+
+@pytest.mark.parametrize("step", [without_email, numbered])
+def test_a_personal_cell_that_was_overwritten_is_masked(
+    engine: PipelineEngine, tmp_path: Path, step: Any
+) -> None:
+    source = write(tmp_path, "bob@x.org,1")
+    engine.run_full_pipeline(source, "t", bronze_schema=PERSONAL, silver_transforms=[step])
+    assert "bob@x.org" not in everything_said(engine)
+    silver = engine.trace("t", row=1).rows[0].traces[0].layers[0]
+    (change,) = silver.changes
+    assert change.before["email"] == "[masked]"
+    assert change.after in ("gone", 1)
+    assert "bob@x.org" in engine.trace("t", row=1, personal=True).model_dump_json()
+
+
 @pytest.mark.parametrize(
     "kind", [pl.Datetime("ns"), pl.Duration("ns"), pl.Time(), pl.Decimal(12, 2), pl.Float64()]
 )

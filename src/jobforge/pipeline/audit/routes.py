@@ -177,8 +177,10 @@ def _changes(
         sources = origin.values if origin is not None else ()
         if not sources and name in below:
             sources = (name,)
-        before = {source: below[source] for source in sources if source in below}
-        if list(before.values()) == [values[name]] and _same(before, values[name]):
+        made_of = {source: below[source] for source in sources if source in below}
+        # What stood there before is told too, where a cell takes the place of another.
+        before = {name: below[name], **made_of} if name in below else made_of
+        if len(made_of) == 1 and all(_same(cell, values[name]) for cell in before.values()):
             continue
         if not before and values[name] is None:
             continue
@@ -186,13 +188,12 @@ def _changes(
         steps = tuple(step for step in steps if step != "rename") or steps
         after = values[name]
         each: tuple[StepChange, ...] = ()
-        if len(steps) > 1 and list(before) == [name]:
+        if len(steps) > 1 and list(made_of) == [name]:
             each = step_by_step(log, name, steps, below, after)
             steps = tuple(change.step for change in each) or steps
         yield CellChange(column=name, before=before, after=after, steps=steps, each=each)
 
 
-def _same(before: Mapping[str, Any], after: Any) -> bool:  # noqa: ANN401 - any cell
+def _same(before: Any, after: Any) -> bool:  # noqa: ANN401 - any cell
     """Whether one cell is another: the same value of the same type."""
-    (value,) = before.values()
-    return type(value) is type(after)
+    return type(before) is type(after) and bool(before == after)

@@ -28,11 +28,12 @@ class StepChange(Record):
 
 
 class CellChange(Record):
-    """A cell that is another than those of the layer before that it is made of."""
+    """A cell that is another than those that it is made of, or than the one that had its name."""
 
     column: str
     before: dict[str, Any]
-    """The cells that it is made of, as far as they are known, by their columns."""
+    """The cell of the layer before that had its name, and those that it is made of, as far as they
+    are known, by their columns."""
     after: Any
     steps: tuple[str, ...]
     """The step that did it; where several work on the column and it cannot be told which of them
