@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date
+import json
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,89 @@ def test_keys_are_told_apart_to_the_last_digit(
     for record in (1, 2, 3, 4):
         (impact,) = engine.impact("t.csv", record=record).records
         assert impact.layers[-1].fate == "aggregated"
+
+
+def typed(frame: pl.LazyFrame) -> pl.LazyFrame:
+    at = pl.lit("2026-01-01T00:00:00.123456789").str.to_datetime(time_unit="ns")
+    return frame.with_columns(
+        at=at,
+        even=at.dt.truncate("1us"),
+        clock=pl.lit("10:11:12.123456789").str.to_time(),
+        late=pl.lit(2**59).cast(pl.Datetime("us")),
+        many=pl.concat_list(at, at),
+        both=pl.struct(at=at, n=pl.lit(float("nan"))),
+        nan=pl.lit(float("nan")),
+        zero=pl.lit(0.0),
+        night=pl.datetime(2026, 10, 25, 0, 30, time_zone="UTC").dt.convert_time_zone(
+            "Europe/Zurich"
+        ),
+        blob=pl.lit(b"\x00\xff"),
+    )
+
+
+def later(frame: pl.LazyFrame) -> pl.LazyFrame:
+    tick = pl.duration(nanoseconds=1, time_unit="ns")
+    return frame.with_columns(
+        pl.col("at") + tick,
+        pl.col("many").list.eval(pl.element() + tick),
+        pl.col("night") + pl.duration(hours=1),
+        zero=-pl.col("zero"),
+    )
+
+
+def as_text(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.with_columns(pl.col("at").dt.to_string("iso"))
+
+
+def test_cells_are_exact_and_changes_are_told_by_their_bits(
+    engine: PipelineEngine, tmp_path: Path
+) -> None:
+    source = write(tmp_path, "a,1")
+    engine.run_full_pipeline(source, "t", silver_transforms=[typed], gold_transforms=[later])
+    found = engine.trace("t", row=1)
+    gold, silver = found.rows[0].row, found.rows[0].traces[0].layers[0]
+    assert gold.values is not None
+    assert silver.values is not None
+    assert silver.values["at"] == silver.values["both"]["at"] == "2026-01-01 00:00:00.123456789"
+    assert silver.values["even"] == datetime(2026, 1, 1, 0, 0, 0, 123456)
+    assert silver.values["clock"] == "10:11:12.123456789"
+    assert silver.values["late"].startswith("+20237-")
+    assert gold.values["many"] == ["2026-01-01 00:00:00.123456790"] * 2
+    assert {c.column: (c.before[c.column], c.after) for c in gold.changes} == {
+        name: (silver.values[name], gold.values[name]) for name in ("at", "many", "night", "zero")
+    }
+    assert {c.steps for c in gold.changes} == {("later",)}
+    told = json.loads(found.as_json())["rows"][0]["row"]["values"]
+    assert told["at"] == "2026-01-01 00:00:00.123456790"
+    assert (told["blob"], told["nan"], told["both"]["n"]) == ("AP8=", "nan", "nan")
+
+
+def test_a_time_that_becomes_text_is_a_change(engine: PipelineEngine, tmp_path: Path) -> None:
+    source = write(tmp_path, "a,1")
+    engine.run_full_pipeline(source, "t", silver_transforms=[typed], gold_transforms=[as_text])
+    (change,) = engine.trace("t", row=1).rows[0].row.changes
+    assert (change.column, change.steps) == ("at", ("as_text",))
+    assert change.before["at"] == change.after
+    assert repr(change.before["at"]) == str(change.after) != repr(change.after)
+
+
+@pytest.mark.parametrize("kind", [pl.Datetime("ns"), pl.Time()])
+def test_a_key_with_nanoseconds_leads_back_to_its_row(
+    engine: PipelineEngine, tmp_path: Path, kind: pl.DataType
+) -> None:
+    def timed(frame: pl.LazyFrame) -> pl.LazyFrame:
+        return frame.with_columns(at=pl.col("n").cast(pl.Int64).cast(kind))
+
+    def counted(frame: pl.LazyFrame) -> pl.LazyFrame:
+        return frame.group_by("at").agg(pl.len().alias("rows")).sort("at")
+
+    source = write(tmp_path, "a,1", "b,2")
+    engine.run_full_pipeline(source, "t", gold_transforms=[timed, counted], grain=["at"])
+    (record,) = engine.impact("t.csv", record=2).records
+    (key,) = record.layers[-1].keys
+    assert "000000002" in record.model_dump_json()
+    (row,) = engine.trace("t", key=key).rows
+    assert (row.key, row.records) == (key, 1)
 
 
 REGIONS = ("north,1", "north,2", "south,90", "west,5")

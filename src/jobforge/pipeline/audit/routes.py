@@ -11,6 +11,7 @@ import polars as pl
 
 from jobforge.errors import TableDamagedError
 from jobforge.pipeline.audit.attribution import step_by_step
+from jobforge.pipeline.audit.cells import exact_rows, same
 from jobforge.pipeline.audit.traced import CellChange, RecordName, RowInLayer, StepChange
 from jobforge.pipeline.config import Layer
 from jobforge.pipeline.models import MOVES, BatchRecord, LayerTransitionLog
@@ -126,7 +127,7 @@ def rows_in(path: Path, names: Sequence[RecordName]) -> dict[Key, list[dict[str,
         TableDamagedError: It cannot be read.
     """
     found: dict[Key, list[dict[str, Any]]] = {key_of(name): [] for name in names}
-    for row in frame_of(path, names).iter_rows(named=True):
+    for row in exact_rows(frame_of(path, names)):
         if SOURCE_ROW in row:
             found[row[SOURCE_FILE], row[SOURCE_ROW]].append(row)
     return found
@@ -180,7 +181,7 @@ def _changes(
         made_of = {source: below[source] for source in sources if source in below}
         # What stood there before is told too, where a cell takes the place of another.
         before = {name: below[name], **made_of} if name in below else made_of
-        if len(made_of) == 1 and all(_same(cell, values[name]) for cell in before.values()):
+        if len(made_of) == 1 and all(same(cell, values[name]) for cell in before.values()):
             continue
         if not before and values[name] is None:
             continue
@@ -192,8 +193,3 @@ def _changes(
             each = step_by_step(log, name, steps, below, after)
             steps = tuple(change.step for change in each) or steps
         yield CellChange(column=name, before=before, after=after, steps=steps, each=each)
-
-
-def _same(before: Any, after: Any) -> bool:  # noqa: ANN401 - any cell
-    """Whether one cell is another: the same value of the same type."""
-    return type(before) is type(after) and bool(before == after)

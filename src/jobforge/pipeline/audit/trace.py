@@ -11,6 +11,7 @@ import polars as pl
 from jobforge.errors import InvalidOptionError, RecordNotFoundError, TableDamagedError
 from jobforge.pipeline import lineage
 from jobforge.pipeline.adoption import known_store
+from jobforge.pipeline.audit.cells import exact_rows
 from jobforge.pipeline.audit.conditions import by_key, by_sql
 from jobforge.pipeline.audit.places import places_of, with_rebuilt
 from jobforge.pipeline.audit.private import NOTHING, Hidden, hidden_of
@@ -178,7 +179,7 @@ class _Tracer:
 
     def row(self, found: pl.DataFrame) -> RowTrace:
         """One row of the table, followed down; as a frame, whose cells are exact."""
-        values = found.row(0, named=True)
+        (values,) = exact_rows(found)
         record = lineage.known(self.config, str(values[BATCH_ID]))
         log = maker_of(record, self.seen.layer, self.files, self.seen.version)
         if log is None:
@@ -237,12 +238,13 @@ class _Tracer:
             RecordName(batch_id=record.batch_id, source_file=file, source_row=number)
             for file, number in shown.iter_rows()
         ]
-        key = found.select(columns(log.grain)).row(0, named=True)
+        (values,) = exact_rows(found)
+        key = {name: values[name] for name in log.grain}
         why = ""
         if self.rows.snapshot.was_rewritten(str(log.groups_file)):
             why = "records were erased since: what they gave to the row is in it still"
         return RowTrace(
-            row=hidden.row(in_layer(log, found.row(0, named=True), None)),
+            row=hidden.row(in_layer(log, values, None)),
             reach="group",
             key=hidden.masked(log.target_layer, key),
             records=members.height,
