@@ -320,6 +320,34 @@ def test_a_version_that_was_put_together_names_the_code_of_its_time(
     assert [change.steps for change in row.row.changes] == [("tenfold",)]
 
 
+def one(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.with_columns(x=pl.lit(1))
+
+
+def two(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.with_columns(x=pl.lit(2))
+
+
+@pytest.mark.parametrize("erased", [False, True])
+def test_a_row_that_came_back_and_was_put_together_names_its_own_code(
+    engine: PipelineEngine, tmp_path: Path, *, erased: bool
+) -> None:
+    source = write(tmp_path, *REGIONS, header="region,n")
+    first = engine.run_full_pipeline(source, "t", gold_transforms=[one])
+    engine.promote_to_gold(first["silver_path"], [two])
+    engine.rollback("t", "gold", 1)
+    engine.run_full_pipeline(source, "t", gold_transforms=[one], load="append")
+    engine.compact("t", "gold")
+    if erased:
+        engine.erase("t", [SourceRecord(first["batch_id"], 1)], why="asked for")
+    engine.run_full_pipeline(source, "t", gold_transforms=[one], load="append")
+    engine.compact("t", "gold")
+    condition = f"n = '5' AND _batch_id = '{first['batch_id']}'"
+    (row,) = engine.trace("t", condition).rows
+    assert (row.row.version, [step.name for step in row.row.transforms]) == (1, ["one"])
+    assert [(change.after, change.steps) for change in row.row.changes] == [(1, ("one",))]
+
+
 def test_a_row_of_staged_is_traced_too(engine: PipelineEngine, tmp_path: Path) -> None:
     engine.run_full_pipeline(write(tmp_path, "bob@x.org,1"), "t", bronze_schema=PERSONAL)
     (row,) = engine.trace("t", "n = '1'", layer="staged").rows
