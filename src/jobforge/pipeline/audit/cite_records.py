@@ -16,8 +16,8 @@ import polars as pl
 from jobforge.pipeline import lineage
 from jobforge.pipeline.audit.citation import CitedFile, CitedSource
 from jobforge.pipeline.audit.cite_files import cited_files, damage_told
+from jobforge.pipeline.audit.routes import makers_of
 from jobforge.pipeline.config import PipelineConfig
-from jobforge.pipeline.models import LayerTransitionLog, Operation
 from jobforge.pipeline.provenance import BATCH_ID, SOURCE_FILE, SOURCE_ROW
 from jobforge.pipeline.rejects.snapshot import Snapshot
 from jobforge.quality.columns import columns
@@ -61,7 +61,7 @@ def origin_of(
     counted = nameless.group_by(BATCH_ID).len().sort(BATCH_ID).collect(engine="streaming")
     parts = [named.select(_RECORD)] if identified else []
     unknown: dict[str, int] = {}
-    makers = {log.batch_id: log for log in _makers(snapshot, files)}
+    makers = {log.batch_id: log for log in makers_of(snapshot, files)}
     names: list[str] = []
     for batch, number in counted.iter_rows():
         log = makers.get(batch)
@@ -82,29 +82,6 @@ def origin_of(
         sources=tuple(sources),
         groups=groups,
     )
-
-
-def _makers(snapshot: Snapshot, files: Sequence[str]) -> Iterator[LayerTransitionLog]:
-    """The transitions of batches that the rows of files came by.
-
-    A file that an erasure wrote anew, or that others were compacted into, is followed back.
-    """
-    logs = [log for record in snapshot.records for log in record.transitions]
-    made = {log.target_file: log for log in logs if log.target_file is not None}
-    before = {new.file: new.instead_of for log in logs for new in log.added if new.instead_of}
-    waiting, seen = list(files), set[str]()
-    while waiting:
-        name = waiting.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        log = made.get(name)
-        if log is None:
-            waiting += [before[name]] if name in before else []
-        elif log.operation is Operation.COMPACT:
-            waiting += [entry.file for entry in log.inputs]
-        else:
-            yield log
 
 
 def _groups(path: Path, grain: Sequence[str], rows: pl.LazyFrame) -> pl.LazyFrame:

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from jobforge.pipeline.audit.cells import exact_rows
 from jobforge.pipeline.audit.private import Hidden
 from jobforge.pipeline.audit.routes import Rows, frame_of, key_of, rows_in
 from jobforge.pipeline.audit.traced import Fate, LayerFate, LeftRows, RecordName
@@ -204,7 +205,7 @@ class Fates:
                 layer=log.target_layer, fate="left out", by=_left_out_by(log)
             )
         layer = log.target_layer
-        shown = tuple(self.hidden.masked(layer, key) for key in made.to_dicts())
+        shown = tuple(self.hidden.masked(layer, key) for key in exact_rows(made))
         return self._there(log, "aggregated", rows=made.height, keys=shown)
 
     def _rejected_group(self, log: LayerTransitionLog, keys: pl.DataFrame) -> LayerFate | None:
@@ -224,7 +225,7 @@ class Fates:
                     by=tuple(rules),
                     keys=tuple(
                         self.hidden.masked(log.target_layer, key)
-                        for key in held.select(keys.columns).to_dicts()
+                        for key in exact_rows(held.select(keys.columns))
                     ),
                     file=log.quarantine_file,
                 )
