@@ -225,6 +225,20 @@ FIGURES: dict[str, Callable[[Sequence[Row]], Any]] = {
     "max(n) - min(n)": lambda rows: (
         max(cells_of(rows, "n")) - min(cells_of(rows, "n")) if cells_of(rows, "n") else None
     ),
+    "count(*) - 9000": lambda rows: len(rows) - 9000,
+    "-count(*) * 3000000000 * 3000000000": lambda rows: -len(rows) * 9 * 10**18,
+    "max(length(region)) - 9": lambda rows: max(
+        (len(cell) - 9 for cell in cells_of(rows, "region")), default=None
+    ),
+    "coalesce(sum(length(region) - 9), 0)": lambda rows: sum(
+        len(cell) - 9 for cell in cells_of(rows, "region")
+    ),
+    "coalesce(sum(CAST(n AS BIGINT) * 2), 0)": lambda rows: 2 * sum(cells_of(rows, "n")),
+    "coalesce(sum(n * 3::smallint), 0)": lambda rows: 3 * sum(cells_of(rows, "n")),
+    "coalesce(sum(n > 3), 0) - 50": lambda rows: sum(c > 3 for c in cells_of(rows, "n")) - 50,
+    "coalesce(sum(CASE WHEN n > 3 THEN 2000000000 ELSE -1 END), 0)": lambda rows: sum(
+        2 * 10**9 if (row.cells["n"] or 0) > 3 else -1 for row in rows
+    ),
 }
 
 
@@ -314,6 +328,71 @@ def test_whole_numbers_do_not_wrap_around(tmp_path: Path) -> None:
     )
     assert [value.value for value in found.values] == [str(2**63), "20000", "200"]
     assert engine.cite("SELECT sum(big) FROM t WHERE small * small > 9999").rows == 2
+
+
+def figure_of(asked: str) -> str:
+    return f"SELECT {asked} FROM t"  # noqa: S608 - nothing but a test
+
+
+@pytest.fixture
+def bits(tmp_path: Path) -> PipelineEngine:
+    rows = [
+        ["north", "true", "2024-12-31", "1500000000"],
+        ["n", "false", "2024-12-30", "1500000001"],
+        ["south", "false", "2024-11-30", "1500000002"],
+    ]
+    source = write_csv(tmp_path / "t.csv", [["region", "paid", "day", "amount"], *rows])
+    engine = PipelineEngine(PipelineConfig(tmp_path / "data"))
+    cast = {"paid": "Boolean", "day": "Date", "amount": "Int32"}
+    engine.run_full_pipeline(source, "t", bronze_schema={"cast": cast})
+    return engine
+
+
+@pytest.mark.parametrize(
+    ("asked", "where", "wanted"),
+    [
+        ("sum(CAST(amount AS INTEGER))", "", 4500000003),
+        ("sum(amount::int * 2)", "", 9000000006),
+        ("max(CAST(amount AS BIGINT) * 10000000000)", "", 15000000020000000000),
+        ("sum(CAST(paid AS TINYINT)) - 2", "", -1),
+        ("sum(paid) - 2", "", -1),
+        ("sum(CASE WHEN paid THEN 0 ELSE 2000000000 END)", "", 4000000000),
+        ("sum(CASE WHEN paid THEN 0 ELSE 2000000000 END - 1)", "", 3999999997),
+        ("sum(IF(paid, 0, 2000000000) * 2)", "", 8000000000),
+        ("sum(extract(day FROM day) * 10)", "", 910),
+        ("max(date_part('year', day)) - 3000", "", -976),
+        ("max(strpos(region, 'o')) - 9", "", -7),
+        ("(sum(amount) // 7) * 100000000000", "", 4500000003 // 7 * 10**11),
+        ("count(DISTINCT region) - 5", "", -2),
+        ("count(*)", "length(region) - 3 < 0", 1),
+        ("count(*)", "extract(month FROM day) * 100 + extract(day FROM day) = 1231", 1),
+        ("count(*)", "CASE WHEN paid THEN 2000000000 ELSE 1 END * 2 > 0", 3),
+        ("count(*)", "length(region) IN (1, 5)", 3),
+    ],
+)
+def test_whole_numbers_that_the_statement_makes_do_not_either(
+    bits: PipelineEngine, asked: str, where: str, wanted: int
+) -> None:
+    (value,) = bits.cite(having(figure_of(asked), where)).values
+    assert value.value == str(wanted)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "sum(paid + 1)", "sum(paid * 2000000000 * 2)", "sum(-paid)", "sum(1 - t.paid)",
+        "sum((amount > 1) + 1)", "sum(starts_with(region, 'n') * 2)", "sum(amount IS NULL + 1)",
+        "sum(amount IN (1, 2) + 1)", "sum(2 * (amount > 1))", "sum(amount::boolean + 1)",
+        "sum(CASE WHEN paid THEN true ELSE false END + 1)", "sum(true + paid)",
+        "max(pow(2, 40))", "pow(2, 40) + count(*)", "sum(9000000000000000000)",
+        "abs(-2147483648) + count(*)", "sum(amount) // 7 * 100",
+    ],
+)  # fmt: skip
+def test_what_may_have_wrapped_around_already_is_refused(bits: PipelineEngine, asked: str) -> None:
+    said = "wraps around|to compute with|computes on"
+    with pytest.raises(InvalidQueryError, match=said) as caught:
+        bits.cite(figure_of(asked))
+    assert caught.value.hint
 
 
 def test_floats_are_the_same_each_time(tmp_path: Path) -> None:
