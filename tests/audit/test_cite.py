@@ -638,6 +638,22 @@ def test_a_condition_that_may_look_at_other_rows_is_refused_by_name(
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "price > '2'", "price = '2.00'", "price IN ('2.00')", "price BETWEEN '1' AND '2'",
+        "CASE WHEN price > '2' THEN true ELSE false END",
+    ],
+)  # fmt: skip
+def test_a_decimal_is_not_compared_with_a_text(kept: Kept, condition: str) -> None:
+    with pytest.raises(InvalidQueryError, match="the statement fails"):
+        kept.engine.cite(having("SELECT count(*) FROM plain", condition))
+    with pytest.raises(InvalidQueryError, match="the statement fails"):
+        kept.engine.cite(f"SELECT sum(CASE WHEN {condition} THEN 1 END) FROM plain")  # noqa: S608
+    with pytest.raises(InvalidOptionError, match="does not fit the columns"):
+        kept.engine.trace("plain", where=condition)
+
+
 def test_a_refused_function_is_told_the_near_ones() -> None:
     with pytest.raises(InvalidQueryError, match=r"did you mean .*'lower'"):
         parse_statement("SELECT sum(n) FROM t WHERE lowers(s) = 'x'")

@@ -16,6 +16,7 @@ from polars import selectors as cs
 
 from jobforge.errors import InvalidQueryError, JobforgeError, UnknownColumnError, nearest
 from jobforge.pipeline.audit.citation import CitedValue
+from jobforge.pipeline.audit.cite_decimals import check_decimals
 from jobforge.pipeline.audit.cite_statement import Statement
 from jobforge.pipeline.audit.cite_widths import widened
 from jobforge.quality.columns import column, columns, free_name
@@ -40,6 +41,10 @@ def chosen_rows(frame: pl.LazyFrame, statement: Statement) -> pl.LazyFrame:
     renamed = _renamed(schema)
     source = _wide(frame.rename(renamed))
     with _errors(schema):
+        check_decimals(
+            source.collect_schema(),
+            lambda nothing: _ask(nothing, "*", statement.alias, statement.where),
+        )
         where = _widened(source.collect_schema(), statement.where, statement.alias)
         found = _ask(source, "*", statement.alias, where)
         wide = found.collect_schema()
@@ -69,6 +74,7 @@ def figures(rows: pl.LazyFrame, statement: Statement) -> tuple[CitedValue, ...]:
 
 
 def _figure(rows: pl.DataFrame, statement: Statement, item: str) -> CitedValue:
+    check_decimals(rows.schema, lambda nothing: _ask(nothing, item, statement.alias))
     asked = _widened(rows.schema, item, statement.alias)
     found = _ask(rows.lazy(), asked, statement.alias).collect()
     if found.width != 1:
