@@ -700,6 +700,19 @@ def test_groups_that_an_erasure_wrote_anew_are_cited(aggregated: PipelineEngine)
     assert aggregated.check_citation(found).differences == ()
 
 
+def test_a_row_of_an_aggregate_that_kept_one_number_has_all_its_records(tmp_path: Path) -> None:
+    def kept_first(frame: pl.LazyFrame) -> pl.LazyFrame:
+        return frame.group_by("region").agg(pl.col("n").sum(), pl.exclude("n").first())
+
+    engine = PipelineEngine(PipelineConfig(tmp_path / "data"))
+    source = write(tmp_path / "s.csv", source_rows(Random(5), 30))  # noqa: S311 - no secret
+    engine.run_full_pipeline(
+        source, "t", bronze_schema=CONTRACT, gold_transforms=[kept_first], grain=["region"]
+    )
+    found = engine.cite("SELECT count(*) FROM t")
+    assert (found.records, len(found.groups), found.rows_without_records) == (30, 1, 0)
+
+
 def spoiled(path: Path) -> None:
     """Pages of zeros, and a footer that still reads."""
     data = path.read_bytes()

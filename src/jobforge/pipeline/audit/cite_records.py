@@ -55,13 +55,16 @@ def origin_of(
     records = lineage.all_records(config)
     own = tuple(r for r in records if (r.domain, r.table) == (domain, table))
     snapshot = Snapshot(config, own)
+    makers = {log.batch_id: log for log in _makers(snapshot, files)}
+    # A row of an aggregate may have kept the number of one of its records.
+    grouped = [batch for batch, log in makers.items() if log.groups_file is not None and log.grain]
     identified = SOURCE_ROW in rows.collect_schema()
-    named = rows.filter(pl.col(SOURCE_ROW).is_not_null()) if identified else rows.clear()
-    nameless = rows.filter(pl.col(SOURCE_ROW).is_null()) if identified else rows
+    by_row = pl.lit(value=identified) & ~pl.col(BATCH_ID).is_in(grouped).fill_null(value=False)
+    by_row &= pl.col(SOURCE_ROW).is_not_null() if identified else pl.lit(value=True)
+    named, nameless = rows.filter(by_row), rows.filter(~by_row)
     counted = nameless.group_by(BATCH_ID).len().sort(BATCH_ID).collect(engine="streaming")
     parts = [named.select(_RECORD)] if identified else []
     unknown: dict[str, int] = {}
-    makers = {log.batch_id: log for log in _makers(snapshot, files)}
     names: list[str] = []
     for batch, number in counted.iter_rows():
         log = makers.get(batch)
