@@ -971,9 +971,32 @@ def test_a_command_that_makes_no_sense_is_refused(
 def test_a_file_that_is_no_citation_is_refused(small: PipelineEngine, tmp_path: Path) -> None:
     (tmp_path / "list.json").write_text("[]")
     (tmp_path / "text.json").write_text("{")
-    for name in ("list.json", "text.json", "absent.json"):
-        with pytest.raises(RecordError, match="is no citation"):
-            small.check_citation(tmp_path / name)
+    (tmp_path / "object.json").write_text("{}")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    names = ("list.json", "text.json", "absent.json", "object.json", "deep.json")
+    wrong: list[Any] = [*(tmp_path / name for name in names), None, 7, {}]
+    for path in wrong:
+        with pytest.raises(RecordError, match="is no citation") as caught:
+            small.check_citation(path)
+        assert "that `jobforge cite ... --json` printed" in str(caught.value.hint)
+    with pytest.raises(InvalidOptionError, match="no line") as refused:
+        small.check_citation("figure.json", "SELECT sum(n) FROM t")
+    assert "leave yours out" in str(refused.value.hint)
+
+
+def test_a_line_has_no_sign_that_breaks_it(small: PipelineEngine) -> None:
+    sql = "SELECT sum(n) FROM t WHERE 'a\u2028\x85\x0b\x0c\x1b\n' <> 'b'"
+    line = small.cite(sql).line()
+    assert line.isprintable()
+    assert small.check_citation(line, sql).holds
+
+
+def test_a_record_that_is_missing_is_named(small: PipelineEngine) -> None:
+    (source,) = small.cite("SELECT sum(n) FROM t").sources
+    (path,) = small.config.data_root.glob(f"catalog/**/{source.batch_id}.json")
+    path.unlink()
+    with pytest.raises(RecordError, match=f"record of batch {source.batch_id}.*is missing"):
+        small.cite("SELECT sum(n) FROM t")
 
 
 def test_no_row_is_said_on_standard_error(small: PipelineEngine, tmp_path: Path) -> None:

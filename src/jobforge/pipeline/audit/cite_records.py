@@ -13,6 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
+from jobforge.errors import RecordError
 from jobforge.pipeline import lineage
 from jobforge.pipeline.audit.citation import CitedFile, CitedSource
 from jobforge.pipeline.audit.cite_files import cited_files, damage_told
@@ -50,9 +51,9 @@ def origin_of(
 
     Raises:
         TableDamagedError: A file of groups is gone, is not what was published, or cannot be read.
-        RecordError: A record cannot be read.
+        RecordError: A record cannot be read, or is missing.
     """
-    records = lineage.all_records(config)
+    records = list(lineage.all_records(config))
     own = tuple(r for r in records if (r.domain, r.table) == (domain, table))
     snapshot = Snapshot(config, own)
     makers = {log.batch_id: log for log in _makers(snapshot, files)}
@@ -77,6 +78,7 @@ def origin_of(
     groups = cited_files(config, names)
     with damage_told(config, groups):
         known = _counted(parts)
+    _check_recorded({record.batch_id for record in records}, [*unknown, *(b for b, _ in known)])
     sources = [*_known_sources(snapshot, known), *_possible_sources(snapshot, unknown)]
     total = sum(known.values())
     return Origin(
@@ -85,6 +87,20 @@ def origin_of(
         sources=tuple(sources),
         groups=groups,
     )
+
+
+def _check_recorded(recorded: set[str], named: Sequence[str | None]) -> None:
+    """Refuse to count by records that are gone.
+
+    Raises:
+        RecordError: The record of a batch is missing.
+    """
+    for batch in named:
+        if batch is not None and batch not in recorded:
+            raise RecordError(
+                f"the record of batch {batch}, which rows of the table name, is missing",
+                hint="restore it from a backup; `jobforge verify` says what else is gone",
+            )
 
 
 def _makers(snapshot: Snapshot, files: Sequence[str]) -> Iterator[LayerTransitionLog]:
