@@ -991,6 +991,13 @@ def test_a_line_has_no_sign_that_breaks_it(small: PipelineEngine) -> None:
     assert small.check_citation(line, sql).holds
 
 
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_gap_in_the_chain_is_named(small: PipelineEngine, number: int) -> None:
+    (small.config.chain_path() / f"{number:08}.json").unlink()
+    with pytest.raises(RecordError, match=f"entry {number} of the chain is missing"):
+        small.cite("SELECT sum(n) FROM t")
+
+
 def test_a_record_that_is_missing_is_named(small: PipelineEngine) -> None:
     (source,) = small.cite("SELECT sum(n) FROM t").sources
     (path,) = small.config.data_root.glob(f"catalog/**/{source.batch_id}.json")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from jobforge.errors import InvalidQueryError, JobforgeError, TableDamagedError
+from jobforge.errors import InvalidQueryError, JobforgeError, RecordError, TableDamagedError
 from jobforge.pipeline import chain
 from jobforge.pipeline.audit.citation import CitedFile
 from jobforge.pipeline.chain import ChainEntry, chain_entry_path
@@ -29,7 +29,7 @@ def cited_files(config: PipelineConfig, files: Sequence[str]) -> tuple[CitedFile
 
     Raises:
         TableDamagedError: The bytes of one are not those that were published.
-        RecordError: An entry of the chain cannot be read.
+        RecordError: An entry of the chain is missing, or cannot be read.
         SourceUnreadableError: A file cannot be read.
     """
     known = _sealed(config, files)
@@ -91,9 +91,16 @@ def _first_line(error: BaseException) -> str:
 
 def _sealed(config: PipelineConfig, files: Sequence[str]) -> dict[str, tuple[int, str]]:
     """The newest entry of the chain that made each file, and the hash that it has there."""
+    numbers = chain.chain_numbers(config)
+    gone = next((n for n, there in enumerate(numbers, start=1) if n != there), None)
+    if gone is not None:
+        raise RecordError(
+            f"entry {gone} of the chain is missing: what it says of files cannot be compared",
+            hint="restore it from a backup; `jobforge verify` says what else was changed",
+        )
     missing = set(files)
     found: dict[str, tuple[int, str]] = {}
-    for number in range(chain.newest_number(config), 0, -1):
+    for number in reversed(numbers):
         if not missing:
             break
         data = chain.read_bytes(config, number)
