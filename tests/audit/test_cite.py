@@ -991,6 +991,17 @@ def test_a_line_has_no_sign_that_breaks_it(small: PipelineEngine) -> None:
     assert small.check_citation(line, sql).holds
 
 
+def test_without_a_chain_the_record_tells_the_bytes(small: PipelineEngine) -> None:
+    found = small.cite("SELECT sum(n) FROM t")
+    shutil.rmtree(small.config.chain_path())
+    assert small.cite(found.statement).line().split(" · ")[4] == "no chain"
+    path = small.config.data_root / found.files[0].file
+    whole = path.read_bytes()
+    path.write_bytes(whole[:50] + bytes([whole[50] ^ 1]) + whole[51:])
+    with pytest.raises(TableDamagedError, match="not those that were published"):
+        small.cite(found.statement)
+
+
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_a_gap_in_the_chain_is_named(small: PipelineEngine, number: int) -> None:
     (small.config.chain_path() / f"{number:08}.json").unlink()
