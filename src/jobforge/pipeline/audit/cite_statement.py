@@ -113,7 +113,7 @@ def parse_statement(text: object) -> Statement:
     """
     if not isinstance(text, str) or not text.strip():
         raise InvalidQueryError("there is no statement", hint=FORM)
-    tokens = list(_tokens(text))
+    tokens = list(tokens_of(text))
     while tokens and tokens[-1].text == ";":
         tokens.pop()
     _check_words(tokens)
@@ -142,7 +142,12 @@ def parse_statement(text: object) -> Statement:
     )
 
 
-def _tokens(text: str) -> Iterator[Token]:
+def tokens_of(text: str) -> Iterator[Token]:
+    """The words, signs and values of a text.
+
+    Raises:
+        InvalidQueryError: It has something else.
+    """
     at = 0
     before = ""
     while at < len(text):

@@ -14,6 +14,7 @@ from jobforge.errors import (
     UnknownColumnError,
     nearest,
 )
+from jobforge.pipeline.audit.cite_decimals import check_decimals
 from jobforge.quality.columns import column
 
 _BAD = (
@@ -55,6 +56,7 @@ def by_sql(where: object, frame: pl.LazyFrame) -> pl.Expr:
                 column=name,
             )
     try:
+        check_decimals(frame.collect_schema(), lambda nothing: nothing.select(found.alias("found")))
         kind = frame.select(found.alias("found")).collect_schema()["found"]
         if kind == pl.Boolean:
             frame.head(0).filter(found).collect()
