@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -152,9 +152,10 @@ def test_ctrl_c_in_the_middle_of_a_computation_leaves_no_unfinished_file(
     """Polars raises such an interrupt, and Python the same one as the next function begins."""
     python = ctypes.pythonapi
     raised = partial(python.PyErr_SetNone, ctypes.py_object(KeyboardInterrupt))
+    both: list[Callable[[], object]] = [python.PyErr_SetInterrupt, raised]
 
     def collect_all(*_: object, **__: object) -> None:
-        deque(map(operator.call, (python.PyErr_SetInterrupt, raised)))  # no line of Python between
+        deque(map(operator.call, both))  # no line of Python between
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pl, "collect_all", collect_all)

@@ -16,7 +16,7 @@ from jobforge.pipeline.audit.accounts import check_logs
 from jobforge.pipeline.audit.chained import Told, read_chain
 from jobforge.pipeline.audit.files import check_files
 from jobforge.pipeline.audit.findings import Findings, Verification
-from jobforge.pipeline.audit.going_on import find_going_on
+from jobforge.pipeline.audit.going_on import find_going_on, find_left_behind
 from jobforge.pipeline.audit.published import check_published
 from jobforge.pipeline.audit.recorded import check_records
 from jobforge.pipeline.config import PipelineConfig
@@ -94,6 +94,7 @@ def _verified(
     first = _first(told, since)
     seen = check_files(config, told, going_on, first, findings, progress)
     check_published(config, told, first, findings)
+    find_left_behind(config, going_on, findings)
     last = told.entries[-1] if told.entries else None
     return Verification(
         head=chain.Head(number=last.entry.number, sha256=last.sha256) if last else None,

@@ -104,6 +104,8 @@ def erase(
     _check(records, why)
     found, _ = query.find_layer(config, table, None)
     recovery.recover(config, clock)
+    for layer in Layer:  # an unfinished file may hold the records too
+        recovery.sweep_table(config, layer, found.domain, found.table)
     wanted = Wanted(list(records))
     logs: list[LayerTransitionLog] = []
     for attempt in range(_ROUNDS):
