@@ -9,7 +9,7 @@ from pydantic import AwareDatetime
 
 from jobforge._version import __version__
 from jobforge.errors import DataRootError, InvalidOptionError
-from jobforge.pipeline.config import PipelineConfig
+from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.records import RECORD_FORMAT, Record, parse_record, read_record
 from jobforge.storage.rewrite import rewrite
 
@@ -47,6 +47,23 @@ def check_root(config: PipelineConfig) -> None:
     path = root_record_path(config)
     if path.is_file():
         read_record(path, RootRecord)
+
+
+def check_is_root(config: PipelineConfig) -> None:
+    """Refuse a folder in which no jobforge has ever worked; reads only.
+
+    Raises:
+        DataRootError: There is no such folder, or it is no data root.
+        RecordError: A newer jobforge made it, or its record is damaged.
+    """
+    check_root(config)
+    layers = (config.layer_path(layer) for layer in Layer)
+    # One of an old jobforge, or one that lost its record, has layers or a catalog still.
+    if not any(place.exists() for place in (config.catalog_path(), *layers)):
+        raise DataRootError(
+            f"{config.data_root} is no data root: it has no catalog/root.json",
+            hint="name another with --data-root, or make one: `jobforge run FILE --table NAME`",
+        )
 
 
 def check_outside(config: PipelineConfig, path: Path) -> None:
