@@ -192,6 +192,10 @@ def test_logs_can_be_json_or_silent(people: Path) -> None:
     done = jobforge(people, "--log-format", "json", "ingest", "people.csv", "-t", "p")
     assert json.loads(done.stderr)["event"] == "transition.finished"
     assert jobforge(people, "-q", "ingest", "people.csv", "-t", "p").stderr == ""
+    for wrong in ("xml", "JSON"):
+        done = jobforge(people, "ingest", "people.csv", "-t", "p", JOBFORGE_LOG_FORMAT=wrong)
+        assert done.returncode == 2
+        assert f"there is no log format '{wrong}'" in done.stderr
 
 
 @pytest.mark.parametrize(

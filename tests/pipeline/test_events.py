@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import structlog
 
-from jobforge import PipelineEngine
-from jobforge.errors import JobforgeError
+from jobforge import PipelineConfig, PipelineEngine
+from jobforge.errors import InvalidConfigError, JobforgeError
 from jobforge.pipeline import events, lineage, recovery
 from jobforge.storage.debris import mark
 from support import write_csv
@@ -44,6 +44,16 @@ def test_each_transition_is_named_with_its_outcome(
         ("success", 2, 2),
         ("partial", 2, 1),
     ]
+
+
+def test_a_format_that_there_is_not_is_refused_and_does_not_silence_the_log(
+    config: PipelineConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOBFORGE_LOG_FORMAT", "xml")
+    with pytest.raises(InvalidConfigError, match="JOBFORGE_LOG_FORMAT is 'xml'"):
+        PipelineEngine(config)
+    monkeypatch.setenv("JOBFORGE_LOG_FORMAT", "")
+    PipelineEngine(config)
 
 
 def test_a_log_that_cannot_be_written_changes_no_outcome(
