@@ -16,7 +16,7 @@ import structlog
 
 import jobforge
 from jobforge import PipelineConfig, PipelineEngine
-from jobforge.errors import JobforgeError, RecordError
+from jobforge.errors import InvalidConfigError, JobforgeError, RecordError
 from jobforge.openlineage import OpenLineageConfig
 from jobforge.pipeline import events, lineage, recovery, waiving
 from jobforge.storage.debris import mark
@@ -50,6 +50,16 @@ def test_each_transition_is_named_with_its_outcome(
         ("success", 2, 2),
         ("partial", 2, 1),
     ]
+
+
+def test_a_format_that_there_is_not_is_refused_and_does_not_silence_the_log(
+    config: PipelineConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOBFORGE_LOG_FORMAT", "xml")
+    with pytest.raises(InvalidConfigError, match="JOBFORGE_LOG_FORMAT is 'xml'"):
+        PipelineEngine(config)
+    monkeypatch.setenv("JOBFORGE_LOG_FORMAT", "")
+    PipelineEngine(config)
 
 
 def test_a_log_that_cannot_be_written_changes_no_outcome(

@@ -13,6 +13,7 @@ import polars as pl
 from jobforge.errors import InvalidOptionError, StorageError
 from jobforge.pipeline import chain
 from jobforge.pipeline.config import Layer, PipelineConfig
+from jobforge.pipeline.root import check_is_root
 from jobforge.pipeline.transition import Clock
 from jobforge.readers.base import Progress, no_progress
 
@@ -211,8 +212,10 @@ class AuditOperations:
         """The last entry of the chain and its hash, to be kept elsewhere; None without a chain.
 
         Raises:
+            DataRootError: There is no data root.
             RecordError: It cannot be read.
         """
+        check_is_root(self.config)
         return chain.head(self.config)
 
     def cite(

@@ -185,6 +185,8 @@ class Transition:
     def _carry_out(self, body: Callable[[Path], None], *, writes: bool) -> None:
         prepare_root(self.config, self.started_at)
         recovery.recover(self.config, self._clock)
+        move = self.move
+        recovery.sweep_table(self.config, move.target_layer, move.domain, move.table)
         with self._marked():
             self._save(self._names if writes else None)
             try:

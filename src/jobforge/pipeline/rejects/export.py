@@ -10,6 +10,7 @@ from jobforge.errors import InvalidOptionError, RecordNotFoundError, WriteError
 from jobforge.pipeline import lineage
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.models import BatchRecord
+from jobforge.pipeline.passes import one_interrupt
 from jobforge.pipeline.provenance import PROVENANCE, SOURCE_FILE, SOURCE_ROW
 from jobforge.pipeline.rejects.listing import MASK, may_be_shown, personal_sources
 from jobforge.pipeline.rejects.snapshot import Snapshot
@@ -114,7 +115,7 @@ def _files(snapshot: Snapshot, record: BatchRecord, layer: Layer | None) -> list
 
 
 def _write(rows: pl.DataFrame, place: Path) -> None:
-    with Publication(hints=OUTSIDE) as publication:
+    with Publication(hints=OUTSIDE) as publication, one_interrupt():
         temp = publication.reserve(place)
         try:
             rows.write_csv(temp, quote_style="necessary")
