@@ -654,6 +654,15 @@ def test_a_decimal_is_not_compared_with_a_text(kept: Kept, condition: str) -> No
         kept.engine.trace("plain", where=condition)
 
 
+@pytest.mark.parametrize(
+    "condition", ["sum(n) > 3", "count(*) > 3", "row_number() = 1", "n > avg(n)"]
+)
+def test_a_trace_judges_one_row_at_a_time_too(kept: Kept, condition: str) -> None:
+    with pytest.raises(InvalidOptionError, match="WHERE has") as caught:
+        kept.engine.trace("plain", where=condition)
+    assert caught.value.hint
+
+
 def test_a_refused_function_is_told_the_near_ones() -> None:
     with pytest.raises(InvalidQueryError, match=r"did you mean .*'lower'"):
         parse_statement("SELECT sum(n) FROM t WHERE lowers(s) = 'x'")

@@ -278,6 +278,16 @@ def _source(tokens: Sequence[Token]) -> tuple[Layer, str, str]:
     return layer, parts[-1], alias
 
 
+def check_condition(text: str) -> None:
+    """Refuse a condition that looks at other rows than the one that it judges.
+
+    Raises:
+        InvalidQueryError: It does, or is none.
+    """
+    tokens = list(tokens_of(text))
+    _check_condition(tokens, _depths(tokens))
+
+
 def _check_condition(tokens: Sequence[Token], depths: Sequence[int]) -> None:
     """Refuse a condition that looks at other rows than the one that it judges.
 

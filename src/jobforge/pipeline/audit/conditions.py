@@ -10,11 +10,13 @@ from jobforge.contracts.casts import can_cast, exact_cast
 from jobforge.contracts.column import Column
 from jobforge.errors import (
     InvalidOptionError,
+    InvalidQueryError,
     InvalidSchemaError,
     UnknownColumnError,
     nearest,
 )
 from jobforge.pipeline.audit.cite_decimals import check_decimals
+from jobforge.pipeline.audit.cite_statement import check_condition
 from jobforge.quality.columns import column
 
 _BAD = (
@@ -43,6 +45,10 @@ def by_sql(where: object, frame: pl.LazyFrame) -> pl.Expr:
     except _BAD as error:
         first = (str(error).splitlines() or [""])[0]
         raise InvalidOptionError(f"{where!r} is no SQL condition: {first}", hint=hint) from error
+    try:
+        check_condition(where)
+    except InvalidQueryError as error:
+        raise InvalidOptionError(error.message, hint=error.hint) from error
     names = frame.collect_schema().names()
     for name in found.meta.root_names():
         if name not in names and name.startswith(_SUBQUERY):
