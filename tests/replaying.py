@@ -35,8 +35,9 @@ _GONE = re.compile(
     "|the contract that it went by .* is not kept anywhere"
     "|the contract that is kept .* is not the one that it went by"
     "|the table that it was appended to no longer opens as it was"
-    r"|without a seed, which picks other rows each time"
-    r"|it holds a (Lazy|Data)Frame"
+    "|without a seed, which picks other rows each time"
+    "|whose result changes from run to run"
+    "|it holds a (Lazy|Data)Frame"
 )
 """What tests of the pipeline and of rules take away on purpose, or leave to chance."""
 WANTED = bool(os.environ.get("JOBFORGE_REPLAY_ALL"))
@@ -96,7 +97,10 @@ def every_batch(test: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def _passes(config: PipelineConfig, batch: str, found: Replay | JobforgeError, why: str) -> bool:
     if isinstance(found, JobforgeError):
-        return not verify(config).sound or not _was_staged(config, batch)
+        try:
+            return not verify(config).sound or not _was_staged(config, batch)
+        except JobforgeError as error:  # nobody can look into the root as it was left
+            return error.code == found.code
     if found.verdict is ReplayVerdict.NOT_PROVABLE:
         return _GONE.search(why) is not None
     return found.verdict is ReplayVerdict.IDENTICAL

@@ -225,7 +225,7 @@ def recovered(engine: PipelineEngine, source: Path) -> tuple[str, str]:
 def not_recovered(engine: PipelineEngine, source: Path) -> tuple[str, str]:
     batch = left_running(engine, source)
     with pytest.MonkeyPatch.context() as now:
-        now.setattr(recovery, "_tidy", refuse)
+        now.setattr(recovery, "catalogue_replaced", refuse)
         engine.ingest(source, "other")
     return batch, "staged"
 
