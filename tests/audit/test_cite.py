@@ -225,6 +225,20 @@ FIGURES: dict[str, Callable[[Sequence[Row]], Any]] = {
     "max(n) - min(n)": lambda rows: (
         max(cells_of(rows, "n")) - min(cells_of(rows, "n")) if cells_of(rows, "n") else None
     ),
+    "count(*) - 9000": lambda rows: len(rows) - 9000,
+    "-count(*) * 3000000000 * 3000000000": lambda rows: -len(rows) * 9 * 10**18,
+    "max(length(region)) - 9": lambda rows: max(
+        (len(cell) - 9 for cell in cells_of(rows, "region")), default=None
+    ),
+    "coalesce(sum(length(region) - 9), 0)": lambda rows: sum(
+        len(cell) - 9 for cell in cells_of(rows, "region")
+    ),
+    "coalesce(sum(CAST(n AS BIGINT) * 2), 0)": lambda rows: 2 * sum(cells_of(rows, "n")),
+    "coalesce(sum(n * 3::smallint), 0)": lambda rows: 3 * sum(cells_of(rows, "n")),
+    "coalesce(sum(n > 3), 0) - 50": lambda rows: sum(c > 3 for c in cells_of(rows, "n")) - 50,
+    "coalesce(sum(CASE WHEN n > 3 THEN 2000000000 ELSE -1 END), 0)": lambda rows: sum(
+        2 * 10**9 if (row.cells["n"] or 0) > 3 else -1 for row in rows
+    ),
 }
 
 
@@ -314,6 +328,71 @@ def test_whole_numbers_do_not_wrap_around(tmp_path: Path) -> None:
     )
     assert [value.value for value in found.values] == [str(2**63), "20000", "200"]
     assert engine.cite("SELECT sum(big) FROM t WHERE small * small > 9999").rows == 2
+
+
+def figure_of(asked: str) -> str:
+    return f"SELECT {asked} FROM t"  # noqa: S608 - nothing but a test
+
+
+@pytest.fixture
+def bits(tmp_path: Path) -> PipelineEngine:
+    rows = [
+        ["north", "true", "2024-12-31", "1500000000"],
+        ["n", "false", "2024-12-30", "1500000001"],
+        ["south", "false", "2024-11-30", "1500000002"],
+    ]
+    source = write_csv(tmp_path / "t.csv", [["region", "paid", "day", "amount"], *rows])
+    engine = PipelineEngine(PipelineConfig(tmp_path / "data"))
+    cast = {"paid": "Boolean", "day": "Date", "amount": "Int32"}
+    engine.run_full_pipeline(source, "t", bronze_schema={"cast": cast})
+    return engine
+
+
+@pytest.mark.parametrize(
+    ("asked", "where", "wanted"),
+    [
+        ("sum(CAST(amount AS INTEGER))", "", 4500000003),
+        ("sum(amount::int * 2)", "", 9000000006),
+        ("max(CAST(amount AS BIGINT) * 10000000000)", "", 15000000020000000000),
+        ("sum(CAST(paid AS TINYINT)) - 2", "", -1),
+        ("sum(paid) - 2", "", -1),
+        ("sum(CASE WHEN paid THEN 0 ELSE 2000000000 END)", "", 4000000000),
+        ("sum(CASE WHEN paid THEN 0 ELSE 2000000000 END - 1)", "", 3999999997),
+        ("sum(IF(paid, 0, 2000000000) * 2)", "", 8000000000),
+        ("sum(extract(day FROM day) * 10)", "", 910),
+        ("max(date_part('year', day)) - 3000", "", -976),
+        ("max(strpos(region, 'o')) - 9", "", -7),
+        ("(sum(amount) // 7) * 100000000000", "", 4500000003 // 7 * 10**11),
+        ("count(DISTINCT region) - 5", "", -2),
+        ("count(*)", "length(region) - 3 < 0", 1),
+        ("count(*)", "extract(month FROM day) * 100 + extract(day FROM day) = 1231", 1),
+        ("count(*)", "CASE WHEN paid THEN 2000000000 ELSE 1 END * 2 > 0", 3),
+        ("count(*)", "length(region) IN (1, 5)", 3),
+    ],
+)
+def test_whole_numbers_that_the_statement_makes_do_not_either(
+    bits: PipelineEngine, asked: str, where: str, wanted: int
+) -> None:
+    (value,) = bits.cite(having(figure_of(asked), where)).values
+    assert value.value == str(wanted)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "sum(paid + 1)", "sum(paid * 2000000000 * 2)", "sum(-paid)", "sum(1 - t.paid)",
+        "sum((amount > 1) + 1)", "sum(starts_with(region, 'n') * 2)", "sum(amount IS NULL + 1)",
+        "sum(amount IN (1, 2) + 1)", "sum(2 * (amount > 1))", "sum(amount::boolean + 1)",
+        "sum(CASE WHEN paid THEN true ELSE false END + 1)", "sum(true + paid)",
+        "max(pow(2, 40))", "pow(2, 40) + count(*)", "sum(9000000000000000000)",
+        "abs(-2147483648) + count(*)", "sum(amount) // 7 * 100",
+    ],
+)  # fmt: skip
+def test_what_may_have_wrapped_around_already_is_refused(bits: PipelineEngine, asked: str) -> None:
+    said = "wraps around|to compute with|computes on"
+    with pytest.raises(InvalidQueryError, match=said) as caught:
+        bits.cite(figure_of(asked))
+    assert caught.value.hint
 
 
 def test_floats_are_the_same_each_time(tmp_path: Path) -> None:
@@ -559,6 +638,31 @@ def test_a_condition_that_may_look_at_other_rows_is_refused_by_name(
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "price > '2'", "price = '2.00'", "price IN ('2.00')", "price BETWEEN '1' AND '2'",
+        "CASE WHEN price > '2' THEN true ELSE false END",
+    ],
+)  # fmt: skip
+def test_a_decimal_is_not_compared_with_a_text(kept: Kept, condition: str) -> None:
+    with pytest.raises(InvalidQueryError, match="the statement fails"):
+        kept.engine.cite(having("SELECT count(*) FROM plain", condition))
+    with pytest.raises(InvalidQueryError, match="the statement fails"):
+        kept.engine.cite(f"SELECT sum(CASE WHEN {condition} THEN 1 END) FROM plain")  # noqa: S608
+    with pytest.raises(InvalidOptionError, match="does not fit the columns"):
+        kept.engine.trace("plain", where=condition)
+
+
+@pytest.mark.parametrize(
+    "condition", ["sum(n) > 3", "count(*) > 3", "row_number() = 1", "n > avg(n)"]
+)
+def test_a_trace_judges_one_row_at_a_time_too(kept: Kept, condition: str) -> None:
+    with pytest.raises(InvalidOptionError, match="WHERE has") as caught:
+        kept.engine.trace("plain", where=condition)
+    assert caught.value.hint
+
+
 def test_a_refused_function_is_told_the_near_ones() -> None:
     with pytest.raises(InvalidQueryError, match=r"did you mean .*'lower'"):
         parse_statement("SELECT sum(n) FROM t WHERE lowers(s) = 'x'")
@@ -603,6 +707,19 @@ def test_groups_that_an_erasure_wrote_anew_are_cited(aggregated: PipelineEngine)
     aggregated.erase("t", [SourceRecord(source.batch_id, 2)], why="asked for")
     found = aggregated.cite("SELECT sum(price) FROM t")
     assert aggregated.check_citation(found).differences == ()
+
+
+def test_a_row_of_an_aggregate_that_kept_one_number_has_all_its_records(tmp_path: Path) -> None:
+    def kept_first(frame: pl.LazyFrame) -> pl.LazyFrame:
+        return frame.group_by("region").agg(pl.col("n").sum(), pl.exclude("n").first())
+
+    engine = PipelineEngine(PipelineConfig(tmp_path / "data"))
+    source = write(tmp_path / "s.csv", source_rows(Random(5), 30))  # noqa: S311 - no secret
+    engine.run_full_pipeline(
+        source, "t", bronze_schema=CONTRACT, gold_transforms=[kept_first], grain=["region"]
+    )
+    found = engine.cite("SELECT count(*) FROM t")
+    assert (found.records, len(found.groups), found.rows_without_records) == (30, 1, 0)
 
 
 def spoiled(path: Path) -> None:
@@ -863,9 +980,50 @@ def test_a_command_that_makes_no_sense_is_refused(
 def test_a_file_that_is_no_citation_is_refused(small: PipelineEngine, tmp_path: Path) -> None:
     (tmp_path / "list.json").write_text("[]")
     (tmp_path / "text.json").write_text("{")
-    for name in ("list.json", "text.json", "absent.json"):
-        with pytest.raises(RecordError, match="is no citation"):
-            small.check_citation(tmp_path / name)
+    (tmp_path / "object.json").write_text("{}")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    names = ("list.json", "text.json", "absent.json", "object.json", "deep.json")
+    wrong: list[Any] = [*(tmp_path / name for name in names), None, 7, {}]
+    for path in wrong:
+        with pytest.raises(RecordError, match="is no citation") as caught:
+            small.check_citation(path)
+        assert "that `jobforge cite ... --json` printed" in str(caught.value.hint)
+    with pytest.raises(InvalidOptionError, match="no line") as refused:
+        small.check_citation("figure.json", "SELECT sum(n) FROM t")
+    assert "leave yours out" in str(refused.value.hint)
+
+
+def test_a_line_has_no_sign_that_breaks_it(small: PipelineEngine) -> None:
+    sql = "SELECT sum(n) FROM t WHERE 'a\u2028\x85\x0b\x0c\x1b\n' <> 'b'"
+    line = small.cite(sql).line()
+    assert line.isprintable()
+    assert small.check_citation(line, sql).holds
+
+
+def test_without_a_chain_the_record_tells_the_bytes(small: PipelineEngine) -> None:
+    found = small.cite("SELECT sum(n) FROM t")
+    shutil.rmtree(small.config.chain_path())
+    assert small.cite(found.statement).line().split(" · ")[4] == "no chain"
+    path = small.config.data_root / found.files[0].file
+    whole = path.read_bytes()
+    path.write_bytes(whole[:50] + bytes([whole[50] ^ 1]) + whole[51:])
+    with pytest.raises(TableDamagedError, match="not those that were published"):
+        small.cite(found.statement)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_gap_in_the_chain_is_named(small: PipelineEngine, number: int) -> None:
+    (small.config.chain_path() / f"{number:08}.json").unlink()
+    with pytest.raises(RecordError, match=f"entry {number} of the chain is missing"):
+        small.cite("SELECT sum(n) FROM t")
+
+
+def test_a_record_that_is_missing_is_named(small: PipelineEngine) -> None:
+    (source,) = small.cite("SELECT sum(n) FROM t").sources
+    (path,) = small.config.data_root.glob(f"catalog/**/{source.batch_id}.json")
+    path.unlink()
+    with pytest.raises(RecordError, match=f"record of batch {source.batch_id}.*is missing"):
+        small.cite("SELECT sum(n) FROM t")
 
 
 def test_no_row_is_said_on_standard_error(small: PipelineEngine, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import functools
 import hashlib
 import io
@@ -26,11 +27,16 @@ from jobforge import Column, Contract, PipelineConfig, PipelineEngine, SourceRec
 from jobforge.errors import (
     DataRootError,
     InvalidOptionError,
+    PublishConflictError,
     RecordError,
     RejectLimitError,
     TableNotFoundError,
+    TransformError,
+    WriteError,
 )
-from jobforge.pipeline.records import Record
+from jobforge.pipeline import lineage
+from jobforge.pipeline.models import WITHHELD
+from jobforge.pipeline.records import Record, read_record
 from jobforge.readers.csv import CsvOptions
 from support import debris, files_below, write_csv
 
@@ -189,6 +195,23 @@ def test_accounts_edges_and_contracts_say_what_happened(
     assert standard["kind"] == "DataContract"
     versions = json.loads(files["contracts/schema-versions.json"])["versions"]
     assert len(versions) == 1
+
+
+def tagged(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.with_columns(pl.col("tags").str.split(";")).explode("tags")
+
+
+def by_tag(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.group_by("tags").agg(pl.len().alias("rows"))
+
+
+def test_a_record_in_several_groups_is_one_record(tmp_path: Path) -> None:
+    engine = PipelineEngine(PipelineConfig(tmp_path / "data"))
+    source = write_csv(tmp_path / "t.csv", [["id", "tags"], ["1", "a;b"], ["2", "a"], ["3", "b;c"]])
+    engine.run_full_pipeline(source, "t", gold_transforms=[tagged, by_tag], grain=["tags"])
+    files = contents(engine.pack("t", tmp_path / "t.zip").path)
+    (edge,) = table(files["edges.csv"])
+    assert (edge["step"], edge["records"]) == ("grain: tags", "3")
 
 
 def test_the_rejects_are_those_of_the_quarantine(engine: PipelineEngine, tmp_path: Path) -> None:
@@ -352,6 +375,78 @@ def test_where_contracts_cannot_be_read_nothing_is_shown(tmp_path: Path) -> None
     made = engine.pack("t", tmp_path / "t.zip")
     assert any(said.startswith("contracts of rejects:") for said in made.manifest.problems)
     assert told_by(contents(made.path), "Roberto") == set()
+
+
+def as_number(frame: pl.LazyFrame) -> pl.LazyFrame:
+    raise ValueError(f"cannot read {frame.collect()['name'][1]}")
+
+
+def test_an_error_of_a_batch_without_personal_columns_is_told_by_its_kind(tmp_path: Path) -> None:
+    engine = PipelineEngine(PipelineConfig(tmp_path / "data"))
+    source = write_csv(tmp_path / "t.csv", [["name"], ["Annabel"], ["Roberto"]])
+    before = Contract({"name": Column("String")})
+    with pytest.raises(TransformError):
+        engine.run_full_pipeline(source, "t", bronze_schema=before, silver_transforms=[as_number])
+    shown = contents(engine.pack("t", tmp_path / "before.zip").path)
+    (batch,) = json.loads(shown["manifest.json"])["batches"]
+    places = {"accounts.csv", f"accounts/{batch}.json", "summary.html"}
+    assert places <= told_by(shown, "Roberto")
+    after = Contract({"name": Column("String", pii="name")})
+    engine.run_full_pipeline(source, "t", bronze_schema=after)
+    hidden = contents(engine.pack("t", tmp_path / "after.zip").path)
+    assert {name for name in told_by(hidden, "Roberto") if not name.startswith(AS_WRITTEN)} == set()
+    for name in places:
+        assert f"TransformError JF402 {WITHHELD}".encode() in hidden[name]
+    assert "messages of errors" in json.loads(hidden["manifest.json"])["as_written"]
+    asked = contents(engine.pack("t", tmp_path / "asked.zip", personal=True).path)
+    assert places <= told_by(asked, "Roberto")
+
+
+SWITCH: list[str] = []
+
+
+def by_switch(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """Something outside of the batch decides what becomes of it."""
+    if "refuse" in SWITCH:
+        return as_number(frame)
+    if "type" in SWITCH:
+        return frame.with_columns(pl.col("level").cast(pl.Enum([DORA, "low"])))
+    return frame.with_columns(qty=99) if "other" in SWITCH else frame
+
+
+@pytest.mark.parametrize(
+    ("switch", "said"),
+    [
+        ("refuse", f"it was published, and is refused now: JF402 {WITHHELD}"),
+        ("type", f"the rows have other columns {WITHHELD}"),
+        ("other", "2 rows differ in qty"),
+    ],
+)
+def test_what_a_replay_quotes_of_an_error_is_withheld(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, switch: str, said: str
+) -> None:
+    engine = PipelineEngine(PipelineConfig(tmp_path / "data"))
+    rows = [["name", "level", "qty"], ["Annabel", "low", "1"], ["Roberto", "low", "2"]]
+    source = write_csv(tmp_path / "t.csv", rows)
+    for pii in (None, "name"):
+        contract = Contract({"name": Column("String", pii=pii), "qty": Column("Int32")})
+        engine.run_full_pipeline(
+            source, "t", bronze_schema=contract, silver_transforms=[by_switch], gold_transforms=[]
+        )
+    monkeypatch.setitem(globals(), "SWITCH", [switch])
+    modules = [sys.modules[by_switch.__module__]]
+    hidden = contents(engine.pack("t", tmp_path / "o.zip", replay=True, modules=modules).path)
+    for secret in ("Annabel", "Roberto", DORA):
+        assert not [n for n in told_by(hidden, secret) if not n.startswith(AS_WRITTEN)]
+    before, _ = json.loads(hidden["replays.json"])
+    (silver,) = (layer for layer in before["layers"] if layer["layer"] == "silver")
+    assert said in silver["reasons"]
+    names = [one["columns"] for one in silver["compared"] if one["what"] == "rows"]
+    assert names == {"refuse": [[]], "type": [["level"]], "other": [["qty"]]}[switch]
+    asked = engine.pack("t", tmp_path / "p.zip", replay=True, modules=modules, personal=True)
+    if switch != "other":
+        secret = DORA if switch == "type" else "Roberto"
+        assert "replays.json" in told_by(contents(asked.path), secret)
 
 
 class Page(HTMLParser):
@@ -548,6 +643,19 @@ def test_what_does_not_fit_is_said_and_stops_nothing(
     assert "something does not fit" in words
 
 
+def test_a_batch_whose_record_is_missing_is_a_problem(
+    engine: PipelineEngine, tmp_path: Path
+) -> None:
+    one, two = engine.pack("orders", tmp_path / "o.zip").manifest.batches
+    (tmp_path / f"data/catalog/lineage/{one}.json").unlink()
+    made = engine.pack("orders", tmp_path / "p.zip")
+    assert made.manifest.batches == (two,)
+    said = f"batch {one}: the chain names it, and its record is missing"
+    assert said in made.manifest.problems
+    assert said in Page(contents(made.path)["summary.html"].decode()).words
+    assert engine.pack(two, tmp_path / "b.zip").manifest.problems == ()
+
+
 @pytest.mark.parametrize("kind", ["quarantine/silver", "catalog/edges/silver"])
 def test_a_damaged_file_is_a_problem_and_no_surprise(
     engine: PipelineEngine, tmp_path: Path, kind: str
@@ -563,6 +671,31 @@ def test_a_damaged_file_is_a_problem_and_no_surprise(
         made = engine.pack("orders", tmp_path / "o.zip", replace=True)
         assert made.manifest.problems
         assert not made.manifest.sound
+
+
+def test_twice_the_batches_take_twice_the_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = PipelineEngine(PipelineConfig(tmp_path / "data"))
+    source = write_csv(tmp_path / "t.csv", [["name", "qty"], ["a", "1"], ["b", "x"]])
+    contract = Contract(
+        {"name": Column("String", pii="name"), "qty": Column("Int64")}, max_rejects=None
+    )
+    reads: list[Path] = []
+
+    def counted(path: Path, kind: Any) -> Any:
+        reads.append(path)
+        return read_record(path, kind)
+
+    monkeypatch.setattr(lineage, "read_record", counted)
+    taken = {}
+    for number in (1, 2, 3, 4, 5, 6, 7, 8):
+        engine.run_full_pipeline(source, "t", bronze_schema=contract, load="append")
+        reads.clear()
+        made = engine.pack("t", tmp_path / f"{number}.zip")
+        assert made.manifest.problems == ()
+        taken[number] = len(reads)
+    assert taken[8] == 2 * taken[4] == 4 * taken[2]
 
 
 def test_what_was_erased_is_in_no_pack_and_the_erasure_is(
@@ -616,6 +749,61 @@ def test_a_target_that_makes_no_sense_is_refused(
     assert not list(tmp_path.rglob("*.zip"))
 
 
+def test_a_target_that_is_no_path_is_refused(engine: PipelineEngine, tmp_path: Path) -> None:
+    (tmp_path / "loop.zip").symlink_to(tmp_path / "loop.zip")
+    (tmp_path / "file").write_text("x")
+    for into in ("loop.zip", "nul\0.zip", "file/o.zip", f"{'x' * 300}.zip"):
+        with pytest.raises(InvalidOptionError) as caught:
+            engine.pack("orders", tmp_path / into)
+        assert "PosixPath" not in caught.value.message
+        assert "--replace" not in caught.value.hint
+    (tmp_path / "o.zip").write_text("x")
+    with pytest.raises(InvalidOptionError) as caught:
+        engine.pack("orders", tmp_path / "o.zip")
+    assert "--replace" in caught.value.hint
+
+
+def test_what_cannot_be_written_is_told_of_its_own_folder(
+    engine: PipelineEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (batch, _) = engine.pack("orders", tmp_path / "o.zip").manifest.batches
+    for into in (Path("/proc/o.zip"), Path("/proc/none/o.zip"), tmp_path / f"{'x' * 240}.zip"):
+        with pytest.raises(DataRootError) as caught:
+            engine.pack("orders", into)
+        assert "data root" not in caught.value.hint
+    with pytest.raises(DataRootError) as caught:
+        engine.export_rejects(batch, "/proc/none/o.csv", "bronze")
+    assert "data root" not in caught.value.hint
+    with pytest.raises(DataRootError) as caught:
+        engine.replay(batch, into="/proc/none")
+    assert "data root" not in caught.value.hint
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
+    (tmp_path / "there").mkdir()
+    for into in (tmp_path / "a/b/o.zip", tmp_path / "there/c/o.zip"):
+        with pytest.raises(WriteError) as refused:
+            engine.pack("orders", into)
+        assert "data root" not in refused.value.hint
+    assert not (tmp_path / "a").exists()
+    assert list((tmp_path / "there").iterdir()) == []
+
+
+def test_a_file_that_appears_meanwhile_stays(engine: PipelineEngine, tmp_path: Path) -> None:
+    target = tmp_path / "new/o.zip"
+
+    def appears(*_: object) -> None:
+        target.parent.mkdir(exist_ok=True)
+        target.write_text("mine")
+
+    with pytest.raises(PublishConflictError) as caught:
+        engine.pack("orders", target, progress=appears)
+    assert "promote" not in caught.value.hint
+    assert target.read_text() == "mine"
+
+
 def test_what_is_not_known_is_refused(engine: PipelineEngine, tmp_path: Path) -> None:
     with pytest.raises(TableNotFoundError, match="did you mean 'orders'"):
         engine.pack("order", tmp_path / "o.zip")
@@ -652,5 +840,12 @@ def test_the_command_writes_a_pack(engine: PipelineEngine, tmp_path: Path) -> No
     assert "is there already" in again.stderr
     told = run("pack", "orders", "--into", "o.zip", "--replace", "--json")
     assert json.loads(told.stdout)["manifest"]["kind"] == "table"
+    assert "replay of" not in done.stdout
+    again = run("pack", "orders", "--into", "r.zip", "--replay")
+    verdicts = json.loads(contents(tmp_path / "r.zip")["manifest.json"])["replays"]
+    # Nobody named the module where the function of gold stands.
+    assert set(verdicts.values()) == {"not provable"}
+    lines = [f"replay of {batch}: not provable" for batch in verdicts]
+    assert [line for line in again.stdout.splitlines() if line.startswith("replay")] == lines
     (tmp_path / "data/stray.txt").write_text("x")
     assert "not as it was published" in run("pack", "orders", "--into", "q.zip").stderr

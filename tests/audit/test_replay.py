@@ -287,6 +287,28 @@ def test_only_run_into_a_folder(engine: PipelineEngine, tmp_path: Path) -> None:
         replay(engine.config, ran["batch_id"], into=tmp_path / "kept")
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_replay_that_is_stopped_leaves_the_folder_as_it_was(
+    engine: PipelineEngine, tmp_path: Path, *, there: bool
+) -> None:
+    ran = engine.run_full_pipeline(orders(tmp_path), "orders", "sales", ORDERS, SILVER)
+    written = ran["silver_path"].read_bytes()
+    ran["silver_path"].write_bytes(written[:-1] + b"?")
+    kept = tmp_path / "kept"
+    if there:
+        kept.mkdir()
+    for _ in range(2):
+        with pytest.raises(TableDamagedError, match="SHA-256"):
+            replay(engine.config, ran["batch_id"], into=kept)
+        assert kept.exists() is there
+    ran["silver_path"].write_bytes(written)
+    assert replay(engine.config, ran["batch_id"], into=kept).verdict is IDENTICAL
+    before = files_below(kept)
+    with pytest.raises(InvalidOptionError, match="no empty folder"):
+        replay(engine.config, ran["batch_id"], into=kept)
+    assert files_below(kept) == before
+
+
 def test_batches_that_cannot_be_replayed_at_all(engine: PipelineEngine, tmp_path: Path) -> None:
     with pytest.raises(JobforgeError, match="there is no data root"):
         replay(engine.config, "0f6c0000-0000-4000-8000-000000000000")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -15,24 +16,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from jobforge import (
-    PipelineEngine,
-    references,
-    trim,
-)
+from jobforge import PipelineEngine, references, trim
 from jobforge.errors import InvalidConfigError, InvalidOptionError
 from jobforge.pipeline import lineage
+from jobforge.pipeline.audit import replay_code
 from jobforge.pipeline.audit.replay import replay
 from jobforge.pipeline.fingerprint import fingerprint
-from replay_support import (
-    IDENTICAL,
-    NOT_PROVABLE,
-    ORDERS,
-    edited,
-    layers,
-    orders,
-    verdicts,
-)
+from replay_support import IDENTICAL, NOT_PROVABLE, ORDERS, edited, layers, orders, verdicts
 
 Write = Callable[..., ModuleType]
 
@@ -120,14 +110,162 @@ def test_code_that_is_gone(engine: PipelineEngine, tmp_path: Path, module: Write
     importlib.invalidate_caches()
     broken = layers(replay(engine.config, batch))["silver"].reasons[0]
     assert "cannot be imported: ZeroDivisionError" in broken
-    # Python reads the text of a function from its file, which has another one by now.
+    # What is given has no text any more, and is known by its bytecode.
     given = layers(replay(engine.config, batch, transforms=[tidy]))["silver"]
-    assert (given.verdict, given.reasons) == (NOT_PROVABLE, (broken,))
+    assert (given.verdict, given.reasons) == (IDENTICAL, ())
     (tmp_path / "code/steps_of_a_user.py").write_text("import sys\nsys.exit(0)")
     importlib.invalidate_caches()
     ended = layers(replay(engine.config, batch))["silver"]
     assert ended.verdict is NOT_PROVABLE
     assert "cannot be imported: SystemExit: 0" in ended.reasons[0]
+
+
+@pytest.mark.parametrize("text", ["1 / 0", "import sys\nsys.exit(3)", "import gone_package"])
+def test_code_that_is_given_needs_no_module_of_its_own(
+    engine: PipelineEngine, tmp_path: Path, module: Write, text: str
+) -> None:
+    tidy = module(TIDY).tidy
+    batch = engine.run_full_pipeline(
+        orders(tmp_path), "orders", "sales", ORDERS, silver_transforms=[tidy]
+    )["batch_id"]
+    sys.modules.pop("steps_of_a_user")
+    (tmp_path / "code/steps_of_a_user.py").write_text(text)
+    importlib.invalidate_caches()
+    kept = tmp_path / "kept.py"  # of that time, with a line that the module did not have
+    kept.write_text("# kept\nimport polars as pl\n" + TIDY)
+    from jobforge.cli.code import modules
+
+    (file,) = modules([str(kept)])
+    for given in ({"modules": [file]}, {"transforms": [file.tidy]}):
+        found = replay(engine.config, batch, **given)
+        assert found.verdict is IDENTICAL, found
+        assert "stands in has changed" in layers(found)["silver"].notes[0]
+
+
+def test_the_text_of_a_function_of_another_name_is_not_read(
+    engine: PipelineEngine, tmp_path: Path, module: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"f{number}" for number in range(5)]
+    text = "".join(f"def {name}(lf):\n    return lf.head(90)\n" for name in names)
+    made = module(text)
+    steps = [getattr(made, name) for name in names]
+    batch = engine.run_full_pipeline(orders(tmp_path), "orders", silver_transforms=steps)[
+        "batch_id"
+    ]
+    read: list[str] = []
+
+    def watched(function: Any, name: str) -> Any:
+        read.append(function.__name__)
+        return fingerprint(function, name)
+
+    monkeypatch.setattr(replay_code, "fingerprint", watched)
+    assert replay(engine.config, batch, transforms=steps).verdict is IDENTICAL
+    assert read == names
+
+
+def test_a_file_that_was_changed_after_the_import_is_not_the_code_that_ran(
+    engine: PipelineEngine, tmp_path: Path, module: Write
+) -> None:
+    text = "def dear(lf):\n    return lf.with_columns(price=pl.col('price') * 2)\n"
+    other = text.replace("2", "300")
+    dear = module(text).dear
+    (tmp_path / "code/steps_of_a_user.py").write_text("import polars as pl\n" + other)
+    ran = engine.run_full_pipeline(
+        orders(tmp_path), "orders", "sales", ORDERS, silver_transforms=[dear]
+    )
+    (was,) = ran["logs"][2].transforms_applied
+    assert (was.source, was.source_sha256) == (None, None)
+    assert was.code_sha256 is not None
+    assert "dear was changed after it was imported" in ran["logs"][2].notes[0].text
+    batch = ran["batch_id"]
+    # What is still in memory is the code that ran; what the file has by now is not.
+    assert replay(engine.config, batch, transforms=[dear]).verdict is IDENTICAL
+    module(other)
+    found = layers(replay(engine.config, batch))["silver"]
+    assert found.verdict is NOT_PROVABLE
+    assert found.reasons == ("the code has changed: dear is not the code that ran",)
+    module(text)
+    same = replay(engine.config, batch)
+    assert same.verdict is IDENTICAL
+    assert "only that its bytecode is the same" in str(layers(same)["silver"].notes)
+
+
+def test_a_helper_whose_file_was_changed_after_the_import_is_a_doubt(
+    engine: PipelineEngine, tmp_path: Path, module: Write
+) -> None:
+    text = "def twice(x):\n    return x * 2\n"
+    text += "def dear(lf):\n    return lf.with_columns(price=twice(pl.col('price')))\n"
+    dear = module(text).dear
+    other = text.replace("2", "300")
+    (tmp_path / "code/steps_of_a_user.py").write_text("import polars as pl\n" + other)
+    batch = engine.run_full_pipeline(
+        orders(tmp_path), "orders", "sales", ORDERS, silver_transforms=[dear]
+    )["batch_id"]
+    module(other)
+    found = layers(replay(engine.config, batch))["silver"]
+    assert found.verdict is NOT_PROVABLE
+    assert "twice was changed after it was imported" in str(found.reasons)
+
+
+def test_a_value_of_the_module_that_is_another_one_excuses_a_difference(
+    engine: PipelineEngine,
+    tmp_path: Path,
+    module: Write,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = "import os\nLEAST = int(os.environ['LEAST'])\n"
+    text += "def dear(lf):\n    return lf.filter(pl.col('price') > LEAST)\n"
+    monkeypatch.setenv("LEAST", "3")
+    ran = engine.run_full_pipeline(
+        orders(tmp_path), "orders", "sales", ORDERS, silver_transforms=[module(text).dear]
+    )
+    batch = ran["batch_id"]
+    assert ran["logs"][2].transforms_applied[0].reads == {"LEAST": "3"}
+    module(text)
+    assert replay(engine.config, batch).verdict is IDENTICAL
+    monkeypatch.setenv("LEAST", "4")
+    module(text)
+    other = layers(replay(engine.config, batch))["silver"]
+    assert other.verdict is NOT_PROVABLE
+    assert other.reasons[-1] == "dear reads another value of LEAST than it did"
+    # Another value with which the same comes out is a note.
+    monkeypatch.setenv("LEAST", "-1")
+    low = engine.run_full_pipeline(
+        orders(tmp_path), "low", "sales", ORDERS, silver_transforms=[module(text).dear]
+    )["batch_id"]
+    monkeypatch.setenv("LEAST", "-2")
+    module(text)
+    found = replay(engine.config, low)
+    assert found.verdict is IDENTICAL
+    assert "another value of LEAST" in layers(found)["silver"].notes[0]
+    # Records of before do not tell what was read.
+    (was,) = ran["logs"][2].transforms_applied
+    old = was.model_copy(update={"reads": {}})
+    edited(engine.config, batch, "silver", transforms_applied=(old,))
+    monkeypatch.setenv("LEAST", "3")
+    module(text)
+    assert replay(engine.config, batch).verdict is IDENTICAL
+
+
+def test_a_default_is_the_same_wherever_the_function_is_found(
+    engine: PipelineEngine, tmp_path: Path, module: Write
+) -> None:
+    text = "from datetime import date\nDAY = date(2026, 1, 2)\n"
+    text += "def dear(lf, least=3, day=DAY):\n"
+    text += "    return lf.filter(pl.col('price') > least).with_columns(day=pl.lit(day))\n"
+    batch = engine.run_full_pipeline(
+        orders(tmp_path), "orders", "sales", ORDERS, silver_transforms=[module(text).dear]
+    )["batch_id"]
+    kept = module(text)
+    del sys.modules["steps_of_a_user"]  # so that nothing finds it by its name
+    assert not fingerprint(kept.dear, "dear").importable
+    (tmp_path / "code/steps_of_a_user.py").rename(tmp_path / "code/kept.py")
+    kept.dear.__code__ = kept.dear.__code__.replace(co_filename=str(tmp_path / "code/kept.py"))
+    assert replay(engine.config, batch, transforms=[kept.dear]).verdict is IDENTICAL
+    kept.dear.__defaults__ = (3, date(2026, 1, 3))
+    other = layers(replay(engine.config, batch, transforms=[kept.dear]))["silver"]
+    assert other.verdict is NOT_PROVABLE
+    assert "dear reads another value of day than it did" in other.reasons
 
 
 KINDS = (
@@ -233,6 +371,42 @@ def test_steps_for_a_layer_without_steps_are_refused(
         replay(engine.config, batch, transforms={"gld": [trim()]})
     with pytest.raises(InvalidOptionError, match="given for bronze, which has none"):
         replay(engine.config, batch, transforms={"bronze": [trim()]})
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"transforms": trim()}, "transforms is of type Cleaning, not a list"),
+        ({"transforms": None}, "transforms is None, not a list"),
+        ({"transforms": "dear"}, "transforms is of type str, not a list"),
+        ({"transforms": (step for step in [trim()])}, "transforms is of type generator"),
+        ({"transforms": [trim(), 5]}, "entry 2 of transforms is of type int, not a function"),
+        (
+            {"transforms": {"silver": trim()}},
+            "transforms of silver is of type Cleaning, not a list",
+        ),
+        ({"transforms": {"silver": None}}, "transforms of silver is None, not a list"),
+        ({"transforms": {"gold": ["dear"]}}, "entry 1 of transforms of gold is of type str"),
+        ({"modules": None}, "modules is None, not a list"),
+        ({"modules": sys}, "modules is of type module, not a list"),
+        ({"modules": ["etl"]}, "entry 1 of modules is of type str, not a module"),
+        ({"into": 5}, "into is of type int, not a path"),
+    ],
+)
+def test_what_is_no_code_is_refused(
+    engine: PipelineEngine, tmp_path: Path, given: dict[str, Any], words: str
+) -> None:
+    batch = engine.run_full_pipeline(orders(tmp_path), "orders")["batch_id"]
+    with pytest.raises(InvalidOptionError, match=re.escape(words)) as refused:
+        engine.replay(batch, **given)
+    assert refused.value.hint
+
+
+def test_a_pack_refuses_modules_that_are_none(engine: PipelineEngine, tmp_path: Path) -> None:
+    engine.run_full_pipeline(orders(tmp_path), "orders")
+    modules: Any = ["etl"]
+    with pytest.raises(InvalidOptionError, match="entry 1 of modules is of type str"):
+        engine.pack("orders", tmp_path / "p.zip", replay=True, modules=modules)
 
 
 def test_local_functions_and_lambdas_are_passed(engine: PipelineEngine, tmp_path: Path) -> None:

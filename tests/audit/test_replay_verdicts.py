@@ -9,20 +9,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from jobforge import (
-    Column,
-    Contract,
-    PipelineEngine,
-    SourceRecord,
-    deduplicate,
-)
-from jobforge.errors import (
-    JobforgeError,
-    TableDamagedError,
-)
+from jobforge import Column, Contract, PipelineEngine, SourceRecord, deduplicate
+from jobforge.errors import JobforgeError, TableDamagedError
 from jobforge.pipeline import events
 from jobforge.pipeline.audit.replay import replay
+from jobforge.pipeline.audit.replay_run import Again, Ran
 from jobforge.pipeline.content import contents_of
+from jobforge.pipeline.models import LayerTransitionLog
 from replay_support import (
     DIFFERS,
     IDENTICAL,
@@ -208,3 +201,83 @@ def test_another_version_of_polars_excuses_a_difference(
     found = replay(engine.config, ran["batch_id"])
     assert found.verdict is NOT_PROVABLE
     assert "it ran with Polars 2.0.9" in layers(found)["gold"].reasons[-1]
+
+
+def counted() -> int:
+    """How often it was called: a state that no text of a step is looked at for."""
+    turns = counted.__dict__.setdefault("turns", [])
+    turns.append(1)
+    return len(turns)
+
+
+def turned(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """Something else each time."""
+    return frame.with_columns(turn=pl.lit(counted()))
+
+
+@pytest.mark.parametrize("refused", [False, True])
+@pytest.mark.parametrize("kept", [False, True])
+def test_replays_that_differ_from_each_other_prove_nothing(
+    engine: PipelineEngine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    refused: bool,
+    kept: bool,
+) -> None:
+    ran = engine.run_full_pipeline(orders(tmp_path), "orders", gold_transforms=[turned])
+    assert ran["logs"][3].notes == ()
+    run, seen = Again.run, []
+
+    def watched(again: Again, log: LayerTransitionLog) -> Ran:
+        if log.transition_id in seen and refused:
+            monkeypatch.setitem(counted.__dict__, "turns", None)
+        seen.append(log.transition_id)
+        return run(again, log)
+
+    monkeypatch.setattr(Again, "run", watched)
+    into = tmp_path / "kept" if kept else None
+    gold = layers(replay(engine.config, ran["batch_id"], into=into))["gold"]
+    assert gold.verdict is NOT_PROVABLE, gold
+    assert gold.reasons[0].endswith("differ in turn")
+    assert "two replays of it differ from each other" in gold.reasons[-1]
+    assert len(seen) == 4  # bronze, silver, and gold twice
+    assert not [*tmp_path.rglob("twice-*")]
+
+
+@pytest.mark.parametrize("column", ["note", None])
+def test_what_is_the_same_in_two_replays_is_not_excused_by_what_is_not(
+    engine: PipelineEngine, tmp_path: Path, column: str | None
+) -> None:
+    ran = engine.run_full_pipeline(orders(tmp_path), "orders", gold_transforms=[turned])
+    frame = pl.read_parquet(ran["gold_path"])
+    other = frame.with_columns(note=pl.lit("!")) if column else frame.head(150)
+    rewritten(engine.config, ran["batch_id"], "gold", ran["gold_path"], other)
+    if not column:
+        edited(engine.config, ran["batch_id"], "gold", row_count_out=150)
+    assert layers(replay(engine.config, ran["batch_id"]))["gold"].verdict is DIFFERS
+
+
+def shaken(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """Sums of floats in another order each time, as threads do it at times."""
+    rows = frame.group_by("kind").agg(pl.col("weight").sum(), pl.len().alias("orders"))
+    return rows.with_columns(pl.col("weight") * (1 + counted() * 3e-16))
+
+
+def test_last_bits_that_vary_excuse_no_other_value(engine: PipelineEngine, tmp_path: Path) -> None:
+    ran = engine.run_full_pipeline(
+        orders(tmp_path), "orders", "sales", ORDERS, [], [shaken], grain=["kind"]
+    )
+    assert layers(replay(engine.config, ran["batch_id"]))["gold"].verdict is NOT_PROVABLE
+    other = pl.read_parquet(ran["gold_path"]).with_columns(pl.col("orders") + 1)
+    rewritten(engine.config, ran["batch_id"], "gold", ran["gold_path"], other)
+    assert layers(replay(engine.config, ran["batch_id"]))["gold"].verdict is DIFFERS
+
+
+def test_a_difference_that_comes_out_again_is_one(engine: PipelineEngine, tmp_path: Path) -> None:
+    ran = engine.run_full_pipeline(orders(tmp_path), "orders", silver_transforms=[turned])
+    other = pl.read_parquet(ran["bronze_path"]).with_columns(note=pl.lit("!"))
+    rewritten(engine.config, ran["batch_id"], "bronze", ran["bronze_path"], other)
+    found = replay(engine.config, ran["batch_id"])
+    assert layers(found)["bronze"].verdict is DIFFERS
+    assert layers(found)["silver"].verdict is NOT_PROVABLE

@@ -34,6 +34,11 @@ def doubled(frame: pl.LazyFrame) -> pl.LazyFrame:
     return frame.with_columns(twice=pl.col("n") * 2)
 
 
+def split(frame: pl.LazyFrame) -> pl.LazyFrame:
+    more = pl.col("n") + 4
+    return frame.with_columns(pl.concat_list("n", more)).explode("n")
+
+
 def totals(frame: pl.LazyFrame) -> pl.LazyFrame:
     return frame.group_by("region").agg(pl.col("n").sum(), rows=pl.len())
 
@@ -48,13 +53,18 @@ class Naive:
 
     rows: list[tuple[Row, set[Id]]] = field(default_factory=list)
     fates: dict[Id, tuple[str, str]] = field(default_factory=dict)
-    """Layer and step where a record left."""
+    """Layer and step where the last row of a record left."""
+    left: dict[Id, int] = field(default_factory=dict)
+    """How many rows of a record left where a step had made several of it."""
 
     def leave(self, layer: str, step: str, stays: Callable[[Row], bool]) -> None:
+        staying = [(row, ids) for row, ids in self.rows if stays(row)]
+        there = set[Id]().union(*(ids for _, ids in staying))
         for row, ids in self.rows:
             if not stays(row):
-                self.fates |= dict.fromkeys(ids, (layer, step))
-        self.rows = [(row, ids) for row, ids in self.rows if stays(row)]
+                self.fates |= dict.fromkeys(ids - there, (layer, step))
+                self.left |= {key: self.left.get(key, 0) + 1 for key in ids & there}
+        self.rows = staying
 
 
 def number(text: str | None) -> int | None:
@@ -83,8 +93,10 @@ class Pipeline:
         }
         gold: dict[str, list[Any]] = {
             "none": [], "derive": [doubled], "group": [totals], "part": [rich],
+            "split": [split, expect("low", pl.col("n") < 9)],
+            "split group": [split, expect("low", pl.col("n") < 9), totals],
         }  # fmt: skip
-        grain = ["region"] if self.gold in {"group", "part"} else []
+        grain = ["region"] if self.gold in {"group", "part", "split group"} else []
         return [known[name] for name in self.silver], gold[self.gold], grain
 
     def naive(self, batch: int, source: list[list[str]]) -> Naive:
@@ -105,7 +117,14 @@ class Pipeline:
                 ({**row, "twice": None if row["n"] is None else row["n"] * 2}, ids)
                 for row, ids in made.rows
             ]
-        elif self.gold != "none":
+        elif self.gold.startswith("split"):
+            made.rows = [
+                ({**row, "n": None if row["n"] is None else row["n"] + more}, ids)
+                for row, ids in made.rows
+                for more in (0, 4)
+            ]
+            made.leave("gold", "low", lambda row: row["n"] is not None and row["n"] < 9)
+        if self.gold in {"group", "part", "split group"}:
             self._groups(made)
         return made
 
@@ -156,7 +175,7 @@ PIPELINES = st.builds(
         max_size=4,
         unique_by=lambda name: "dedupe" if name in {"first", "last"} else name,
     ).map(tuple),
-    st.sampled_from(["none", "derive", "group", "part"]),
+    st.sampled_from(["none", "derive", "group", "part", "split", "split group"]),
 )
 
 
@@ -252,11 +271,14 @@ def assert_fate(found: RecordImpact, naive: Naive, key: Id, rows: list[Row]) -> 
         assert step in last.by
         assert last.fate not in {"row", "aggregated", "unknown"}
         assert rows == []
+        assert last.left == ()
         return
     assert str(last.layer) == "gold"
     assert last.current
+    told = [(left.by, left.rows) for left in last.left]
+    assert told == ([(("low",), naive.left[key])] if key in naive.left else [])
     if last.fate == "row":
-        assert last.rows == len(rows) == 1
+        assert last.rows == len(rows) >= 1
     else:
         assert last.fate == "aggregated"
         assert [dict(k) for k in last.keys] == [{"region": row["region"]} for row in rows]

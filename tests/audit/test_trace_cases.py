@@ -131,6 +131,52 @@ def test_of_several_steps_each_says_what_it_did(engine: PipelineEngine, tmp_path
     assert change.each == ()
 
 
+def net_from_gross(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.with_columns(net=pl.col("gross"))
+
+
+def swapped(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.with_columns(net=pl.col("gross"), gross=pl.col("net"))
+
+
+def copied(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.with_columns(total=pl.col("gross"))
+
+
+def renamed(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.rename({"net": "total"})
+
+
+@pytest.mark.parametrize(
+    ("step", "row", "told"),
+    [
+        (net_from_gross, "9,100", [("net", {"net": "9", "gross": "100"}, "100")]),
+        (net_from_gross, "9,9", []),
+        (net_from_gross, ",100", [("net", {"net": None, "gross": "100"}, "100")]),
+        (
+            swapped,
+            "9,100",
+            [
+                ("net", {"net": "9", "gross": "100"}, "100"),
+                ("gross", {"gross": "100", "net": "9"}, "9"),
+            ],
+        ),
+        (copied, "9,100", []),
+        (renamed, "9,100", []),
+    ],
+)
+def test_a_cell_that_takes_the_place_of_another_is_a_change(
+    engine: PipelineEngine, tmp_path: Path, step: Any, row: str, told: list[Any]
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f"id,net,gross\n1,{row}\n")
+    run(engine, path, bronze_schema=None, silver_transforms=[step], gold_transforms=[])
+    _, record = only(engine)
+    silver = record.layers[0]
+    assert [(c.column, c.before, c.after) for c in silver.changes] == told
+    assert {c.steps for c in silver.changes} <= {(step.__name__,)}
+
+
 def test_an_aggregate_says_its_records(engine: PipelineEngine, source: Path) -> None:
     run(engine, source, gold_transforms=[totals], grain=["region"], silver_transforms=[])
     (row,) = engine.trace("t", key={"region": "south"}, records=1).rows
@@ -290,6 +336,7 @@ def test_personal_values_are_shown_on_request_alone(engine: PipelineEngine, sour
     [
         ({"where": "id = '99'"}, RecordNotFoundError, "has no row with id = '99'"),
         ({"where": "id ="}, InvalidOptionError, "is no SQL condition"),
+        ({"where": "1 in (select 1)"}, InvalidOptionError, "is no SQL condition"),
         ({"where": "idd = 1"}, UnknownColumnError, "'idd'"),
         ({"where": "n = 'north'"}, InvalidOptionError, "does not fit the columns"),
         ({"where": "n + 1"}, InvalidOptionError, "it gives Int64"),

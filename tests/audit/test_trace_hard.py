@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date
+import json
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,28 @@ def test_a_column_that_a_personal_one_chooses_is_masked(
     assert [change.after for change in row.row.changes] == ["[masked]"]
 
 
+def without_email(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.with_columns(email=pl.lit("gone"))
+
+
+def numbered(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.with_columns(email=pl.col("n"))
+
+
+@pytest.mark.parametrize("step", [without_email, numbered])
+def test_a_personal_cell_that_was_overwritten_is_masked(
+    engine: PipelineEngine, tmp_path: Path, step: Any
+) -> None:
+    source = write(tmp_path, "bob@x.org,1")
+    engine.run_full_pipeline(source, "t", bronze_schema=PERSONAL, silver_transforms=[step])
+    assert "bob@x.org" not in everything_said(engine)
+    silver = engine.trace("t", row=1).rows[0].traces[0].layers[0]
+    (change,) = silver.changes
+    assert change.before["email"] == "[masked]"
+    assert change.after in ("gone", 1)
+    assert "bob@x.org" in engine.trace("t", row=1, personal=True).model_dump_json()
+
+
 @pytest.mark.parametrize(
     "kind", [pl.Datetime("ns"), pl.Duration("ns"), pl.Time(), pl.Decimal(12, 2), pl.Float64()]
 )
@@ -123,6 +146,89 @@ def test_keys_are_told_apart_to_the_last_digit(
     for record in (1, 2, 3, 4):
         (impact,) = engine.impact("t.csv", record=record).records
         assert impact.layers[-1].fate == "aggregated"
+
+
+def typed(frame: pl.LazyFrame) -> pl.LazyFrame:
+    at = pl.lit("2026-01-01T00:00:00.123456789").str.to_datetime(time_unit="ns")
+    return frame.with_columns(
+        at=at,
+        even=at.dt.truncate("1us"),
+        clock=pl.lit("10:11:12.123456789").str.to_time(),
+        late=pl.lit(2**59).cast(pl.Datetime("us")),
+        many=pl.concat_list(at, at),
+        both=pl.struct(at=at, n=pl.lit(float("nan"))),
+        nan=pl.lit(float("nan")),
+        zero=pl.lit(0.0),
+        night=pl.datetime(2026, 10, 25, 0, 30, time_zone="UTC").dt.convert_time_zone(
+            "Europe/Zurich"
+        ),
+        blob=pl.lit(b"\x00\xff"),
+    )
+
+
+def later(frame: pl.LazyFrame) -> pl.LazyFrame:
+    tick = pl.duration(nanoseconds=1, time_unit="ns")
+    return frame.with_columns(
+        pl.col("at") + tick,
+        pl.col("many").list.eval(pl.element() + tick),
+        pl.col("night") + pl.duration(hours=1),
+        zero=-pl.col("zero"),
+    )
+
+
+def as_text(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.with_columns(pl.col("at").dt.to_string("iso"))
+
+
+def test_cells_are_exact_and_changes_are_told_by_their_bits(
+    engine: PipelineEngine, tmp_path: Path
+) -> None:
+    source = write(tmp_path, "a,1")
+    engine.run_full_pipeline(source, "t", silver_transforms=[typed], gold_transforms=[later])
+    found = engine.trace("t", row=1)
+    gold, silver = found.rows[0].row, found.rows[0].traces[0].layers[0]
+    assert gold.values is not None
+    assert silver.values is not None
+    assert silver.values["at"] == silver.values["both"]["at"] == "2026-01-01 00:00:00.123456789"
+    assert silver.values["even"] == datetime(2026, 1, 1, 0, 0, 0, 123456)
+    assert silver.values["clock"] == "10:11:12.123456789"
+    assert silver.values["late"].startswith("+20237-")
+    assert gold.values["many"] == ["2026-01-01 00:00:00.123456790"] * 2
+    assert {c.column: (c.before[c.column], c.after) for c in gold.changes} == {
+        name: (silver.values[name], gold.values[name]) for name in ("at", "many", "night", "zero")
+    }
+    assert {c.steps for c in gold.changes} == {("later",)}
+    told = json.loads(found.as_json())["rows"][0]["row"]["values"]
+    assert told["at"] == "2026-01-01 00:00:00.123456790"
+    assert (told["blob"], told["nan"], told["both"]["n"]) == ("AP8=", "nan", "nan")
+
+
+def test_a_time_that_becomes_text_is_a_change(engine: PipelineEngine, tmp_path: Path) -> None:
+    source = write(tmp_path, "a,1")
+    engine.run_full_pipeline(source, "t", silver_transforms=[typed], gold_transforms=[as_text])
+    (change,) = engine.trace("t", row=1).rows[0].row.changes
+    assert (change.column, change.steps) == ("at", ("as_text",))
+    assert change.before["at"] == change.after
+    assert repr(change.before["at"]) == str(change.after) != repr(change.after)
+
+
+@pytest.mark.parametrize("kind", [pl.Datetime("ns"), pl.Time()])
+def test_a_key_with_nanoseconds_leads_back_to_its_row(
+    engine: PipelineEngine, tmp_path: Path, kind: pl.DataType
+) -> None:
+    def timed(frame: pl.LazyFrame) -> pl.LazyFrame:
+        return frame.with_columns(at=pl.col("n").cast(pl.Int64).cast(kind))
+
+    def counted(frame: pl.LazyFrame) -> pl.LazyFrame:
+        return frame.group_by("at").agg(pl.len().alias("rows")).sort("at")
+
+    source = write(tmp_path, "a,1", "b,2")
+    engine.run_full_pipeline(source, "t", gold_transforms=[timed, counted], grain=["at"])
+    (record,) = engine.impact("t.csv", record=2).records
+    (key,) = record.layers[-1].keys
+    assert "000000002" in record.model_dump_json()
+    (row,) = engine.trace("t", key=key).rows
+    assert (row.key, row.records) == (key, 1)
 
 
 REGIONS = ("north,1", "north,2", "south,90", "west,5")
@@ -212,6 +318,34 @@ def test_a_version_that_was_put_together_names_the_code_of_its_time(
     assert [change.steps for change in row.row.changes] == [("sevenfold",)]
     (row,) = engine.trace("t", row=1).rows
     assert [change.steps for change in row.row.changes] == [("tenfold",)]
+
+
+def one(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.with_columns(x=pl.lit(1))
+
+
+def two(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.with_columns(x=pl.lit(2))
+
+
+@pytest.mark.parametrize("erased", [False, True])
+def test_a_row_that_came_back_and_was_put_together_names_its_own_code(
+    engine: PipelineEngine, tmp_path: Path, *, erased: bool
+) -> None:
+    source = write(tmp_path, *REGIONS, header="region,n")
+    first = engine.run_full_pipeline(source, "t", gold_transforms=[one])
+    engine.promote_to_gold(first["silver_path"], [two])
+    engine.rollback("t", "gold", 1)
+    engine.run_full_pipeline(source, "t", gold_transforms=[one], load="append")
+    engine.compact("t", "gold")
+    if erased:
+        engine.erase("t", [SourceRecord(first["batch_id"], 1)], why="asked for")
+    engine.run_full_pipeline(source, "t", gold_transforms=[one], load="append")
+    engine.compact("t", "gold")
+    condition = f"n = '5' AND _batch_id = '{first['batch_id']}'"
+    (row,) = engine.trace("t", condition).rows
+    assert (row.row.version, [step.name for step in row.row.transforms]) == (1, ["one"])
+    assert [(change.after, change.steps) for change in row.row.changes] == [(1, ("one",))]
 
 
 def test_a_row_of_staged_is_traced_too(engine: PipelineEngine, tmp_path: Path) -> None:

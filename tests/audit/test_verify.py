@@ -93,6 +93,22 @@ def test_what_nobody_touched_is_sound(whole: Path) -> None:
     assert {name: (whole / name).read_bytes() for name in files_below(whole)} == before
 
 
+def test_files_that_since_leaves_out_are_counted(whole: Path) -> None:
+    found = looked_at(whole, since=3)
+    assert found.unread_before == 3
+    assert 0 < found.unread_files < found.files
+    every = looked_at(whole)
+    assert (every.unread_before, every.unread_files) == (None, 0)
+    with pytest.raises(InvalidOptionError, match=f"the head is {every.entries}"):
+        looked_at(whole, since=every.entries + 1)
+
+
+def test_a_folder_without_a_catalog_is_no_data_root(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(DataRootError, match="is no data root"):
+        looked_at(tmp_path / "photos")
+
+
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_changed_byte_anywhere_is_found(whole: Path, data: st.DataObject) -> None:

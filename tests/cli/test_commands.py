@@ -192,6 +192,10 @@ def test_logs_can_be_json_or_silent(people: Path) -> None:
     done = jobforge(people, "--log-format", "json", "ingest", "people.csv", "-t", "p")
     assert json.loads(done.stderr)["event"] == "transition.finished"
     assert jobforge(people, "-q", "ingest", "people.csv", "-t", "p").stderr == ""
+    for wrong in ("xml", "JSON"):
+        done = jobforge(people, "ingest", "people.csv", "-t", "p", JOBFORGE_LOG_FORMAT=wrong)
+        assert done.returncode == 2
+        assert f"there is no log format '{wrong}'" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -589,6 +593,11 @@ def test_a_row_is_traced_and_a_line_followed(people: Path) -> None:
         (["impact", "other.csv:1"], 2, "no batch read a file other.csv"),
         (["verify", "--since", "yesterday"], 2, "--since is 'yesterday'"),
         (["verify", "--against", "0123456789abcdef"], 1, ""),
+        (["verify", "--head", "--against", "0123456789abcdef"], 2, "--head and --against"),
+        (["verify", "--head", "--since", "1"], 2, "--head and --since"),
+        (["verify", "--since", "99"], 2, "the head is 4"),
+        (["verify", "--since", "2026-01-31"], 2, "such as 2026-01-31T00:00:00Z"),
+        (["verify", "--head", "--data-root", "absent"], 1, "there is no data root absent"),
     ],
 )
 def test_wrong_questions_of_an_auditor(
@@ -607,6 +616,9 @@ def test_a_changed_byte_and_the_head(people: Path) -> None:
     assert (sound.returncode, head[0]) == (0, "4")
     assert "everything is as it was published" in sound.stdout
     assert as_json(jobforge(people, "verify", "--json"))["sound"] is True
+    later = jobforge(people, "verify", "--since", "4").stdout
+    assert "files before entry 4 were not read" in later
+    assert "everything else is as it was published" in later
     path = next((people / "data/gold").rglob("*.parquet"))
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     done = jobforge(people, "verify")

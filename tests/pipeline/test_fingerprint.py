@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import importlib.util
 import os
 import random
+import sys
 import time
 import uuid
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -211,6 +215,113 @@ def test_the_record_has_the_code_and_what_it_holds() -> None:
     assert reference.unprovable is None
     assert reference.bound["known"] == repr(known)
     assert "Column" in reference.bound["kind"]
+
+
+MANY = """
+import functools
+import os
+from dataclasses import dataclass
+import polars as pl
+def deco(function):
+    @functools.wraps(function)
+    def inner(lf):
+        return function(lf)
+    return inner
+@deco
+def decorated(lf):
+    return lf.head(1)
+def outer(least):
+    def local(lf):
+        return lf.filter([pl.col("v") > n for n in (least,)])
+    return local
+local = outer(3)
+first, second = lambda lf: lf.head(1), lambda lf: lf.head(2)
+if os.sep:
+    def either(lf):
+        return lf.filter("x")
+else:
+    def either(lf):
+        return lf
+@dataclass
+class Called:
+    by: int = 3
+    def __call__(self, lf):
+        return lf.head(self.by)
+    def method(self, lf):
+        'A text.'
+        assert lf
+        return [x for x in lf.rows()]
+    @staticmethod
+    def static(lf):
+        return lf.head(1)
+    @classmethod
+    def of_class(cls, lf):
+        return lf.head(1)
+    @property
+    def size(self):
+        return 1
+called = Called()
+method, static, of_class = called.method, called.static, called.of_class
+STEPS = "decorated local first second either called method static of_class".split()
+"""
+
+
+def imported(
+    file: Path, monkeypatch: pytest.MonkeyPatch, loader: SourceFileLoader | None = None
+) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(file.stem, file, loader=loader)
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, file.stem, made)  # where the text of a class is looked for
+    spec.loader.exec_module(made)
+    return made
+
+
+def test_a_file_that_is_as_it_was_imported_is_no_doubt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "many_steps.py"
+    file.write_text(MANY)
+    module = imported(file, monkeypatch)
+    steps = [getattr(module, name) for name in module.STEPS]
+    known = [fingerprint(step, "step") for step in steps]
+    for name, reference in zip(module.STEPS, known, strict=True):
+        assert reference.unprovable is None, name
+    # Lines that were added above move a function, and leave it what it is.
+    file.write_text("# one\n\n# two\n" + MANY)
+    for name, step, had in zip(module.STEPS, steps, known, strict=True):
+        assert fingerprint(step, "step").source == had.source, name
+    file.write_text(MANY.replace("lf.", "lf.lazy()."))
+    for name, step in zip(module.STEPS, steps, strict=True):
+        reference = fingerprint(step, "step")
+        assert "was changed after it was imported" in str(reference.unprovable), name
+        assert reference.source is None, name
+    file.write_text("def (")
+    assert "was changed after" in str(fingerprint(module.either, "step").unprovable)
+    file.unlink()
+    assert fingerprint(module.either, "step").unprovable is None
+
+
+class Rewriting(SourceFileLoader):
+    """Runs something else than stands in the file."""
+
+    def get_data(self, path: str) -> bytes:
+        return super().get_data(path).replace(b"1", b"2")
+
+
+def test_a_file_that_a_loader_rewrites_is_no_doubt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "rewritten_steps.py"
+    file.write_text("def step(lf):\n    return lf.head(1)\n")
+    module = imported(file, monkeypatch, Rewriting("rewritten_steps", str(file)))
+    made: dict[str, Any] = {"__name__": "nowhere"}
+    exec(compile(file.read_text() + "0", str(file), "exec"), made)  # noqa: S102 - as a notebook does
+    for step in (module.step, made["step"]):
+        reference = fingerprint(step, "step")
+        assert reference.unprovable is None
+        assert reference.source is not None
 
 
 def test_records_of_before_still_read() -> None:

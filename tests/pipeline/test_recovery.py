@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import operator
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +144,24 @@ def test_a_record_that_cannot_be_read_stops_nobody_else(
     path.write_text(whole)
     run(engine, source)
     assert recovery.running(engine.config) == []
+
+
+def test_ctrl_c_in_the_middle_of_a_computation_leaves_no_unfinished_file(
+    config: PipelineConfig, source: Path
+) -> None:
+    """Polars raises such an interrupt, and Python the same one as the next function begins."""
+    python = ctypes.pythonapi
+    raised = partial(python.PyErr_SetNone, ctypes.py_object(KeyboardInterrupt))
+    both: list[Callable[[], object]] = [python.PyErr_SetInterrupt, raised]
+
+    def collect_all(*_: object, **__: object) -> None:
+        deque(map(operator.call, both))  # no line of Python between
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pl, "collect_all", collect_all)
+        with pytest.raises(KeyboardInterrupt):
+            run(PipelineEngine(config), source)
+    assert debris(config.data_root) == []
 
 
 def interrupted_at(engine: PipelineEngine, source: Path, place: int, error: BaseException) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -84,29 +85,27 @@ def test_a_waiver_that_died_is_settled_by_the_next_work(
     assert len(waivers(engine, batch)) == (at == "chain")
 
 
-def test_an_interrupt_between_record_and_chain_is_settled(
-    engine: PipelineEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("module", "name", "left"),
+    [(chain, "add_waiver", ["unfinished"]), (rewrite, "publish_bytes", [])],
+)
+def test_an_interrupt_leaves_a_marker_only_between_record_and_chain(
+    engine: PipelineEngine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: ModuleType,
+    name: str,
+    left: list[str],
 ) -> None:
     batch = run(engine, tmp_path)
     with monkeypatch.context() as now:
-        now.setattr(chain, "add_waiver", die)
+        now.setattr(module, name, die)
         with pytest.raises(Killed):
             engine.waive_rejects(batch, **WHO)
-    assert kinds(engine) == ["unfinished"]
+    assert kinds(engine) == left
+    assert len(list(engine.config.running_path().iterdir())) == len(left)
     run(engine, tmp_path)
     assert kinds(engine) == []
-
-
-def test_an_error_before_the_record_leaves_no_marker(
-    engine: PipelineEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    batch = run(engine, tmp_path)
-    with monkeypatch.context() as now:
-        now.setattr(rewrite, "publish_bytes", die)
-        with pytest.raises(Killed):
-            engine.waive_rejects(batch, **WHO)
-    assert kinds(engine) == []
-    assert list(engine.config.running_path().iterdir()) == []
 
 
 def test_a_waiver_that_was_sealed_is_not_sealed_again(

@@ -85,7 +85,11 @@ def _version(asked: bool) -> None:  # noqa: FBT001 - typer's callback signature
 @app.callback()
 def _main(
     log_format: Annotated[
-        str, typer.Option(help="Form of the log on standard error: console or json.")
+        str,
+        typer.Option(
+            envvar="JOBFORGE_LOG_FORMAT",
+            help="Form of the log on standard error: console or json.",
+        ),
     ] = "",
     *,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No log on standard error.")] = False,

@@ -13,6 +13,7 @@ _STATES = {
     "archived": "the file was kept in the data root",
     "changed": "the file has other bytes by now",
     "missing": "the file is not there any more",
+    "unreadable": "the file may not be read by this user",
 }
 
 

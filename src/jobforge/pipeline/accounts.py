@@ -78,12 +78,15 @@ class BatchAccount(Record):
         return done[-1].rows_out if done else 0
 
 
-def account(config: PipelineConfig, batch_id: str) -> BatchAccount:
+def account(
+    config: PipelineConfig, batch_id: str, snapshot: Snapshot | None = None
+) -> BatchAccount:
     """The account of a batch, with how its rejects stand by now.
 
     Args:
         config: Where the data root is.
         batch_id: The batch.
+        snapshot: All batch records; read unless given.
 
     Raises:
         DataRootError: There is no such folder.
@@ -93,7 +96,7 @@ def account(config: PipelineConfig, batch_id: str) -> BatchAccount:
     """
     check_root(config)
     record = lineage.known(config, batch_id)
-    snapshot = Snapshot.of(config)
+    snapshot = snapshot or Snapshot.of(config)
     files = {file.log.transition_id: file for file in reject_files(snapshot, record)}
     layers = []
     for log in standing_moves(record).values():

@@ -13,6 +13,7 @@ import polars as pl
 from jobforge.errors import InvalidOptionError, StorageError
 from jobforge.pipeline import chain
 from jobforge.pipeline.config import Layer, PipelineConfig
+from jobforge.pipeline.root import check_is_root
 from jobforge.pipeline.transition import Clock
 from jobforge.readers.base import Progress, no_progress
 
@@ -187,7 +188,8 @@ class AuditOperations:
         Raises:
             TableNotFoundError: There is no such batch.
             InvalidOptionError: The batch moved no rows or has no staged file, the folder
-                is not empty or in the data root, or steps are given for a layer without.
+                is not empty or in the data root, steps are given for a layer without, or
+                what is given is no list of functions, or of modules.
             InvalidConfigError: Steps are given for a layer that is none.
             TableDamagedError: A recorded file is missing, or is not what was written.
             PublishConflictError: `clean` or `erase` removed files meanwhile; ask again.
@@ -210,8 +212,10 @@ class AuditOperations:
         """The last entry of the chain and its hash, to be kept elsewhere; None without a chain.
 
         Raises:
+            DataRootError: There is no data root.
             RecordError: It cannot be read.
         """
+        check_is_root(self.config)
         return chain.head(self.config)
 
     def cite(
@@ -325,7 +329,9 @@ class AuditOperations:
     ) -> Iterator[ReplayResult]:
         """Replays of the batches of a table or batch, without those that are known."""
         from jobforge.pipeline.audit.pack_evidence import NotRun, find_scope
+        from jobforge.pipeline.audit.replay_code import Code
 
+        Code((), modules).check()  # each replay would refuse them, as one of nothing is refused
         there = {result.batch_id for result in known}
         for batch in (record.batch_id for record in find_scope(self.config, what).records):
             if batch in there:

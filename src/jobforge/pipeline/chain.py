@@ -103,16 +103,26 @@ def chain_numbers(config: PipelineConfig) -> list[int]:
 
 
 def newest_number(config: PipelineConfig) -> int:
-    """The number of the last entry, 0 where there is none, without listing them all."""
+    """The number of the last entry, 0 where there is none, without listing them all.
+
+    Raises:
+        RecordError: This user may not look into the folder.
+    """
     low, high = 0, 1
-    while chain_entry_path(config, high).exists():
-        low, high = high, high * 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        if chain_entry_path(config, middle).exists():
-            low = middle
-        else:
-            high = middle
+    try:
+        while chain_entry_path(config, high).exists():
+            low, high = high, high * 2
+        while high - low > 1:
+            middle = (low + high) // 2
+            if chain_entry_path(config, middle).exists():
+                low = middle
+            else:
+                high = middle
+    except OSError as error:
+        raise RecordError(
+            f"the chain {config.chain_path()} cannot be read: {error.strerror}",
+            hint="look at its permissions",
+        ) from error
     return low
 
 

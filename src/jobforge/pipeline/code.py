@@ -10,8 +10,11 @@ import hashlib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -26,6 +29,8 @@ _NAMED = (
     pl.DataType,
 )  # fmt: skip
 """Types whose text says all that a value is."""
+_SHOWN_OF_A_PATTERN = 200
+"""Characters after which Python cuts the text of a pattern."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class Code:
 
     Args:
         inner: The function or class itself, below partials and objects.
-        source: Its text; None where Python cannot find it.
+        source: Its text; None where Python cannot find it, or finds another one by now.
         compiled: Its bytecode, where it has some.
         module: Name of its module.
         file: The file of that.
@@ -101,7 +106,7 @@ def code_of(function: Callable[..., Any]) -> Code:
     importable = plain and _found_by_name(definition, module)
     return Code(
         inner=definition,
-        source=_source(definition),
+        source=source_of(definition),
         compiled=compiled if isinstance(compiled, CodeType) else None,
         module=module,
         file=_file(definition),
@@ -110,11 +115,92 @@ def code_of(function: Callable[..., Any]) -> Code:
     )
 
 
-def _source(definition: Any) -> str | None:  # noqa: ANN401 - a function or class
+def source_of(definition: Any) -> str | None:  # noqa: ANN401 - a function or class
+    """Its text; None where Python cannot find it, or where its file has another one by now."""
     try:
-        return inspect.getsource(definition)
+        if changed_since(definition):
+            return None
+        return inspect.getsource(_as_it_stands(definition) or definition)
     except (OSError, TypeError):
         return None
+
+
+def changed_since(definition: Any) -> bool:  # noqa: ANN401 - a function or class
+    """Whether what stands in the file by now is not what was imported of it.
+
+    Python reads the text of a function from its file when it is asked for it,
+    which may be long after the import. Only where the file is known to be what
+    was compiled can that be told; in a notebook, or where a loader rewrites what
+    it reads, nothing is said.
+    """
+    return any(
+        standing is not None and not standing
+        for standing in (_standing(function) for function in functions_of(definition))
+    )
+
+
+def functions_of(definition: Any) -> Iterator[FunctionType]:  # noqa: ANN401 - a function or class
+    """The functions whose text is that of a function or class."""
+    if not inspect.isclass(definition):
+        inner = inspect.unwrap(getattr(definition, "__func__", definition))
+        yield from [inner] if isinstance(inner, FunctionType) else []
+        return
+    for member in vars(definition).values():
+        inner = getattr(member, "__func__", getattr(member, "fget", member))
+        if isinstance(inner, FunctionType) and _within(inner, definition):
+            yield inner
+
+
+def _within(function: FunctionType, definition: type) -> bool:
+    return (
+        function.__module__ == definition.__module__
+        and function.__code__.co_qualname.rpartition(".")[0] == definition.__qualname__
+    )
+
+
+def _as_it_stands(definition: Any) -> CodeType | None:  # noqa: ANN401 - a function or class
+    """The code of a function whose file has it in another line by now."""
+    if inspect.isclass(definition):
+        return None
+    for function in functions_of(definition):
+        line = function.__code__.co_firstlineno
+        standing = _standing(function)
+        if standing and all(code.co_firstlineno != line for code in standing):
+            return standing[0]
+    return None
+
+
+def _standing(function: FunctionType) -> list[CodeType] | None:
+    """What the file of a function has of the same name and bytecode; None where it cannot say."""
+    code = function.__code__
+    loader = function.__globals__.get("__loader__")
+    if type(loader) is not SourceFileLoader or loader.path != code.co_filename:
+        return None  # of another loader nobody knows what it makes of the text
+    try:
+        stat = Path(code.co_filename).stat()
+        known = _compiled(code.co_filename, stat.st_mtime_ns, stat.st_size)
+    except (OSError, RecursionError, MemoryError):
+        return None
+    wanted = bytecode(code)
+    return [other for other in known.get(code.co_qualname, ()) if bytecode(other) == wanted]
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(file: str, changed: int, size: int) -> Mapping[str, list[CodeType]]:
+    """The code in a file by qualified name, made again where its time or size is another."""
+    del changed, size
+    found: dict[str, list[CodeType]] = defaultdict(list)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they were told when it was imported
+            todo = [compile(Path(file).read_bytes(), file, "exec", dont_inherit=True)]
+    except (SyntaxError, ValueError):
+        return {}
+    while todo:
+        code = todo.pop()
+        found[code.co_qualname].append(code)
+        todo += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    return dict(found)
 
 
 def _file(definition: Any) -> Path | None:  # noqa: ANN401 - a function or class
@@ -148,17 +234,17 @@ def named(module: ModuleType | None, qualified: Any) -> object:  # noqa: ANN401 
 def _held(function: Any, inner: Any, *, importable: bool) -> Iterator[Held]:  # noqa: ANN401 - any
     """Arguments of partials, the state of an object, and what a local function comes with."""
     given = dict(_given(function))
-    yield from (_described(name, value) for name, value in given.items())
+    yield from (described(name, value) for name, value in given.items())
     owner = getattr(inner, "__self__", None) if inspect.ismethod(inner) else inner
     if owner is not None and not inspect.isroutine(owner) and not inspect.isclass(owner):
         for name, value in sorted(getattr(owner, "__dict__", {}).items()):
-            yield _described(f"self.{name}", value)
+            yield described(f"self.{name}", value)
     if importable:
         return  # its defaults and what it closes over come with its module
     called = inner if inspect.isroutine(inner) else type(inner).__call__
-    for name, value in _defaults(called):
+    for name, value in defaults_of(called):
         if name not in given:
-            yield _described(name, value)
+            yield described(name, value)
     yield from _cells(called)
 
 
@@ -178,12 +264,12 @@ def _cells(function: Any) -> Iterator[Held]:  # noqa: ANN401 - any
     names = getattr(getattr(function, "__code__", None), "co_freevars", ())
     for name, cell in zip(names, getattr(function, "__closure__", None) or (), strict=False):
         try:
-            yield _described(name, cell.cell_contents)
+            yield described(name, cell.cell_contents)
         except ValueError:  # a name that was never given a value
             yield Held(name, "<empty>")
 
 
-def _defaults(function: Any) -> Iterator[tuple[str, object]]:  # noqa: ANN401 - any
+def defaults_of(function: Any) -> Iterator[tuple[str, object]]:  # noqa: ANN401 - any
     """What the arguments of a function are unless given."""
     code = getattr(function, "__code__", None)
     if not isinstance(code, CodeType):
@@ -194,7 +280,8 @@ def _defaults(function: Any) -> Iterator[tuple[str, object]]:  # noqa: ANN401 - 
     yield from sorted((getattr(function, "__kwdefaults__", None) or {}).items())
 
 
-def _described(name: str, value: object) -> Held:
+def described(name: str, value: object) -> Held:
+    """A value as a record keeps it."""
     text = _literal(value)
     if text is not None and len(text) <= _LONGEST:
         return Held(name, text, literal=True)
@@ -224,14 +311,22 @@ def _literal(value: object) -> str | None:
 def as_text(value: object) -> str | None:
     """The text of a value, where it says all that the value is."""
     if isinstance(value, (*_PLAIN, *_NAMED)):
-        return repr(value)
+        return _pattern(value) if isinstance(value, re.Pattern) else repr(value)
     if isinstance(value, ModuleType):
         return f"<module {value.__name__}>"
     if isinstance(value, type):
-        return f"<class {value.__module__}.{value.__qualname__}>"
+        # A class that is made inside a function may be made of what is around it.
+        local = "<locals>" in value.__qualname__
+        return None if local else f"<class {value.__module__}.{value.__qualname__}>"
     if isinstance(value, (pl.Expr, FunctionType)):
         return _expression(value) if isinstance(value, pl.Expr) else _function(value)
     return _collection(value)
+
+
+def _pattern(value: re.Pattern[Any]) -> str:
+    if len(repr(value.pattern)) <= _SHOWN_OF_A_PATTERN:
+        return repr(value)
+    return f"re.compile({value.pattern!r}, {value.flags})"
 
 
 def _collection(value: object) -> str | None:
@@ -256,10 +351,14 @@ def _expression(value: pl.Expr) -> str | None:
 
 def _function(value: FunctionType) -> str | None:
     """A function that another one holds: its text, if it holds nothing that cannot be told."""
-    source = _source(value)
+    source = source_of(value)
     cells = value.__closure__ or ()
     if source is None or (cells and not _found_by_name(value, value.__module__)):
         return None
+    defaults = [described(name, default) for name, default in defaults_of(value)]
+    if not all(default.kept for default in defaults):
+        return None
+    source += "".join(f"\0{default.name}={default.text}" for default in defaults)
     digest = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
     return f"<function {value.__module__}.{value.__qualname__} {digest}>"
 

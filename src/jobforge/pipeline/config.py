@@ -157,10 +157,6 @@ class PipelineConfig:
         """Folder of the markers of transitions that have no outcome yet."""
         return self.catalog_path() / "running"
 
-    def maintenance_path(self) -> Path:
-        """Folder of the records of what was removed on purpose, by `clean` or `erase`."""
-        return self.catalog_path() / "maintenance"
-
     def catalog_edges_path(self) -> Path:
         """Folder of the source records that left a layer without a trace in quarantine."""
         return self.catalog_path() / "edges"

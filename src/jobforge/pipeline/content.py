@@ -114,16 +114,25 @@ class Sums:
         found = {**(known or {}), **self.columns(computed)}
         names = [SOURCE_ROW, *data_columns(self.schema.names())]
         columns = {name: found[name] for name in names}
-        types = {name: str(self.schema[name]) for name in names if name in self.schema}
         rows = int(computed.item(0, "rows"))
-        whole = json.dumps([ALGORITHM, self.key, rows, types, columns])
-        return Contents(
-            algorithm=ALGORITHM,
-            key=self.key,
-            rows=rows,
-            columns=columns,
-            hash=hashlib.sha256(whole.encode()).hexdigest(),
+        made = Contents(
+            algorithm=ALGORITHM, key=self.key, rows=rows, columns=columns, hash="0" * 64
         )
+        return made.model_copy(update={"hash": whole_hash(made, self.schema)})
+
+
+def whole_hash(contents: Contents, schema: pl.Schema) -> str:
+    """The one hash of all that contents say, and of the types of the columns.
+
+    Args:
+        contents: What the rows hold; its own hash does not count.
+        schema: The columns of the rows.
+    """
+    names = [SOURCE_ROW, *data_columns(schema.names())]
+    columns = {name: contents.columns[name] for name in names}
+    types = {name: str(schema[name]) for name in names if name in schema}
+    whole = json.dumps([contents.algorithm, contents.key, contents.rows, types, columns])
+    return hashlib.sha256(whole.encode()).hexdigest()
 
 
 def contents_of(frame: pl.LazyFrame, *, by_record: bool) -> Contents:
@@ -151,7 +160,7 @@ def bits(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
         return value
     if isinstance(dtype, pl.Struct):
         fields = [
-            bits(value.struct.field(field.name), _instance(field.dtype)).alias(field.name)
+            bits(value.struct.field(field.name), instance(field.dtype)).alias(field.name)
             for field in dtype.fields
         ]
         return pl.when(value.is_not_null()).then(pl.struct(fields))
@@ -166,7 +175,7 @@ def _inside(dtype: pl.DataType) -> Iterator[pl.DataType]:
         inner = [dtype.inner]
     elif isinstance(dtype, pl.Struct):
         inner = [field.dtype for field in dtype.fields]
-    for each in map(_instance, inner):
+    for each in map(instance, inner):
         yield each
         yield from _inside(each)
 
@@ -175,5 +184,6 @@ def _needs_care(dtype: pl.DataType) -> bool:
     return dtype in _WORDS or isinstance(dtype, (pl.Categorical, pl.Enum))
 
 
-def _instance(dtype: PolarsDataType) -> pl.DataType:
+def instance(dtype: PolarsDataType) -> pl.DataType:
+    """A type as an object, where it may be a class."""
     return dtype if isinstance(dtype, pl.DataType) else dtype()

@@ -16,7 +16,7 @@ from jobforge.errors import (
     InvalidNameError,
     RejectLimitError,
 )
-from jobforge.pipeline import lineage, spans
+from jobforge.pipeline import events, lineage, spans
 from jobforge.pipeline.audit_operations import AuditOperations
 from jobforge.pipeline.config import (
     Layer,
@@ -68,7 +68,8 @@ class PipelineEngine(TableOperations, RejectOperations, AuditOperations):
             large CSV file from another thread.
 
     Raises:
-        InvalidConfigError: `config` is no `PipelineConfig`.
+        InvalidConfigError: `config` is no `PipelineConfig`, or the environment asks for a
+            log format that there is not.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class PipelineEngine(TableOperations, RejectOperations, AuditOperations):
                 f"config is a {type(config).__name__}, not a PipelineConfig",
                 hint="PipelineEngine(PipelineConfig(data_root=Path('data')))",
             )
+        events.check_environment()
         super().__init__(config or PipelineConfig(), clock)
         self._progress = progress
         self._staged = StagedLayer(clock)

@@ -76,12 +76,22 @@ def get_logger() -> Logger:
     structlog = sys.modules.get("structlog")
     if not trial and not chosen and structlog is not None and structlog.is_configured():
         return cast("Logger", structlog.get_logger("jobforge"))
-    chosen = chosen or os.environ.get("JOBFORGE_LOG_FORMAT", "console")
+    chosen = chosen or check_environment()
+    return _Lines(as_json=chosen == "json", quiet=trial or bool(_settings["quiet"]))
+
+
+def check_environment() -> str:
+    """The log format that the environment asks for; `tell` would say nothing of a wrong one.
+
+    Raises:
+        InvalidConfigError: There is no such format.
+    """
+    chosen = os.environ.get("JOBFORGE_LOG_FORMAT") or "console"
     if chosen not in FORMATS:
         raise InvalidConfigError(
             f"JOBFORGE_LOG_FORMAT is {chosen!r}", hint="use " + " or ".join(FORMATS)
         )
-    return _Lines(as_json=chosen == "json", quiet=trial or bool(_settings["quiet"]))
+    return chosen
 
 
 def tell(event: str, about: Mapping[str, object], level: str = "info") -> None:

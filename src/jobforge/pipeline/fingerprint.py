@@ -12,7 +12,7 @@ import polars as pl
 
 from jobforge.pipeline.code import bytecode, code_of, plain, unwrap
 from jobforge.pipeline.transform_ref import TransformRef
-from jobforge.pipeline.unsteady import doubt
+from jobforge.pipeline.unsteady import shown
 from jobforge.quality.declared import NamedStep
 
 _LARGEST = 100_000
@@ -39,6 +39,7 @@ def fingerprint(function: Callable[..., Any], name: str) -> TransformRef:
     if isinstance(function, NamedStep):
         return _declared(function, name)
     code = code_of(function)
+    seen = shown(code)
     text = (code.source or "").encode("utf-8", "surrogatepass")
     hashed = text
     if code.compiled is not None and (not hashed or code.compiled.co_name == "<lambda>"):
@@ -54,10 +55,11 @@ def fingerprint(function: Callable[..., Any], name: str) -> TransformRef:
         module=code.module,
         module_sha256=code.module_sha256,
         bound={held.name: held.text for held in code.held},
+        reads={held.name: held.text for held in seen.reads},
         importable=code.importable
         and code.module != "__main__"
         and all(held.literal for held in code.held),
-        unprovable=doubt(code),
+        unprovable=seen.doubt,
     )
 
 

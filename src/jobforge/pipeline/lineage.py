@@ -10,9 +10,10 @@ from jobforge.errors import InvalidNameError, TableNotFoundError
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.models import BatchRecord, LayerTransitionLog, SourceInfo
 from jobforge.pipeline.records import RECORD_FORMAT, parse_record, read_record
+from jobforge.storage.paths import UUID
 from jobforge.storage.rewrite import rewrite
 
-_BATCH_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_BATCH_ID = re.compile(UUID)
 
 
 def record_path(config: PipelineConfig, batch_id: str) -> Path:

@@ -258,6 +258,16 @@ class LayerTransitionLog(Record):
     polars_version: str
 
     @property
+    def about(self) -> dict[str, object]:
+        """What every event says: which transition of what it is of."""
+        return {
+            "batch": self.batch_id,
+            "transition": self.transition_id,
+            "table": f"{self.domain}/{self.table}",
+            "layer": str(self.target_layer),
+        }
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Every file that it wrote, meant to write or removed."""
         files = (*self.planned, self.target_file, self.quarantine_file, self.edges_file)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from time import sleep
 
 import polars as pl
 
@@ -106,6 +108,24 @@ def compute(parts: Sequence[Part]) -> list[Written]:
         part.written([next(results) for _ in frames])
         for part, frames in zip(parts, small, strict=True)
     ]
+
+
+@contextmanager
+def one_interrupt() -> Iterator[None]:
+    """Let Ctrl-C in a computation of Polars be raised once, before anybody tidies up.
+
+    Polars raises it, and Python raises it again a moment later: that would be as
+    the block around begins to remove its files, which then stay.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        try:
+            for _ in range(2):  # Python looks for signals where a loop goes back
+                sleep(0)
+        except KeyboardInterrupt:
+            pass
+        raise
 
 
 def sink(frame: pl.LazyFrame, path: Path, metadata: dict[str, str]) -> pl.LazyFrame:

@@ -22,13 +22,13 @@ from jobforge.pipeline.models import ErrorRecord, LayerTransitionLog, Transition
 from jobforge.pipeline.provenance import data_columns
 from jobforge.pipeline.table_record import LayerState
 from jobforge.pipeline.versions import table_folder, table_store
-from jobforge.storage.debris import Marker, scratch_path, sweep, take_over
+from jobforge.storage import debris
+from jobforge.storage.debris import Marker, scratch_owner, scratch_path, sweep, take_over
 from jobforge.storage.delta.log import LOG
-from jobforge.storage.paths import relative_to_root
+from jobforge.storage.paths import UUID, relative_to_root
 
-_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_MARKER = re.compile(rf"({_ID})\.({_ID})")
-_REPLAYING = re.compile(rf"{_ID}\.replay")
+_MARKER = re.compile(rf"({UUID})\.({UUID})")
+_REPLAYING = re.compile(rf"{UUID}\.replay")
 
 
 def marker_name(batch_id: str, transition_id: str) -> str:
@@ -61,6 +61,7 @@ def recover(config: PipelineConfig, clock: Callable[[], datetime]) -> list[Layer
     """
     settled = []
     sweep(config.catalog_path())
+    _sweep_scratch(config)
     for batch_id, transition_id in running(config):
         marker = take_over(config.running_path() / marker_name(batch_id, transition_id))
         if marker is None:
@@ -108,7 +109,9 @@ def _settle(
         ):
             _catalogue(config, log)
         catalogue_replaced(config, log)
-        _tidy(config, log)
+        sweep_table(config, log.target_layer, log.domain, log.table)
+        for place in config.sources_path().glob("*"):
+            sweep(place)
         if not chain.is_sealed(config, log):
             chain.add_transition(config, record, log, clock)
     sweep(config.catalog_lineage_path())
@@ -285,20 +288,39 @@ def _record_schema(config: PipelineConfig, log: LayerTransitionLog, footer: Foot
     schemas.record_schema(config, log, columns, footer.contract)
 
 
-def _tidy(config: PipelineConfig, log: LayerTransitionLog) -> None:
-    """Remove the unfinished files that the transition left behind."""
-    folder = table_folder(config, log.target_layer, log.domain, log.table)
+def sweep_table(config: PipelineConfig, layer: Layer, domain: str, table: str) -> None:
+    """Remove unfinished files of a layer of a table that nobody writes any more.
+
+    Work that was broken off while it tidied up leaves some, and no marker.
+    """
+    folder = table_folder(config, layer, domain, table)
     for place in (
         folder,
         folder / LOG,
-        config.quarantine_path() / log.target_layer / log.domain / log.table,
-        config.catalog_edges_path() / log.target_layer / log.domain / log.table,
-        config.catalog_groups_path() / log.target_layer / log.domain / log.table,
-        config.catalog_schemas_path() / log.domain,
-        config.catalog_tables_path() / log.domain,
-        *config.sources_path().glob("*"),
+        config.quarantine_path() / layer / domain / table,
+        config.catalog_edges_path() / layer / domain / table,
+        config.catalog_groups_path() / layer / domain / table,
+        config.catalog_schemas_path() / domain,
+        config.catalog_tables_path() / domain,
     ):
         sweep(place)
+
+
+def _sweep_scratch(config: PipelineConfig) -> None:
+    """Remove scratch folders of transitions that have no marker any more."""
+    found = list(config.data_root.glob(scratch_path(Path(), "*").name))
+    busy = {transition for _, transition in running(config)}  # its marker is older than its folder
+    for path in found:
+        owner = scratch_owner(path)
+        if owner is not None and owner not in busy and re.fullmatch(UUID, owner):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def left_behind(config: PipelineConfig) -> list[Path]:
+    """Unfinished files of the whole data root that nobody writes any more."""
+    layers = [config.layer_path(layer) for layer in Layer]
+    others = (config.quarantine_path(), config.sources_path(), config.catalog_path())
+    return debris.left_behind([*layers, *others])
 
 
 def _remove(paths: list[Path]) -> None:
@@ -312,9 +334,9 @@ def _about(config: PipelineConfig, batch_id: str, transition_id: str) -> dict[st
     about: dict[str, object] = {"batch": batch_id, "transition": transition_id}
     with contextlib.suppress(StorageError):
         record = lineage.load(config, batch_id)
-        for log in record.transitions if record is not None else ():
-            if log.transition_id == transition_id:
-                about |= {"table": f"{log.domain}/{log.table}", "layer": str(log.target_layer)}
+        log = record.transition(transition_id) if record is not None else None
+        if log is not None:
+            return log.about
     return about
 
 

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime
 
 from jobforge._version import __version__
 from jobforge.errors import DataRootError, InvalidOptionError
-from jobforge.pipeline.config import PipelineConfig
+from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.records import RECORD_FORMAT, Record, parse_record, read_record
 from jobforge.storage.rewrite import rewrite
 
@@ -32,30 +32,69 @@ def check_root(config: PipelineConfig) -> None:
     """Refuse a folder that is no data root, or one of a newer jobforge; reads only.
 
     Raises:
-        DataRootError: There is no such folder.
+        DataRootError: There is no such folder, or this user may not read it.
         RecordError: A newer jobforge made it, or its record is damaged.
     """
-    if not config.data_root.is_dir():
+    if not _is_folder(config.data_root):
         raise DataRootError(
             f"there is no data root {config.data_root}",
             hint="name another with --data-root, or make one: `jobforge run FILE --table NAME`",
         )
-    if config.catalog_path().is_dir() and not os.access(config.catalog_path(), os.R_OK | os.X_OK):
-        raise DataRootError(
-            f"{config.catalog_path()} may not be read by this user", hint="look at its permissions"
-        )
+    for place in (config.data_root, config.catalog_path(), config.chain_path()):
+        if _is_folder(place) and not _is_open(place):
+            raise _unreadable(place)
     path = root_record_path(config)
     if path.is_file():
         read_record(path, RootRecord)
+
+
+def _is_folder(place: Path) -> bool:
+    try:
+        return place.is_dir()
+    except PermissionError as error:  # a folder above it is closed
+        raise _unreadable(place) from error
+
+
+def _is_open(folder: Path) -> bool:
+    effective = os.access in os.supports_effective_ids
+    return os.access(folder, os.R_OK | os.X_OK, effective_ids=effective)
+
+
+def _unreadable(place: Path) -> DataRootError:
+    return DataRootError(f"{place} may not be read by this user", hint="look at its permissions")
+
+
+def check_is_root(config: PipelineConfig) -> None:
+    """Refuse a folder in which no jobforge has ever worked; reads only.
+
+    Raises:
+        DataRootError: There is no such folder, or it is no data root.
+        RecordError: A newer jobforge made it, or its record is damaged.
+    """
+    check_root(config)
+    layers = (config.layer_path(layer) for layer in Layer)
+    # One of an old jobforge, or one that lost its record, has layers or a catalog still.
+    if not any(place.exists() for place in (config.catalog_path(), *layers)):
+        raise DataRootError(
+            f"{config.data_root} is no data root: it has no catalog/root.json",
+            hint="name another with --data-root, or make one: `jobforge run FILE --table NAME`",
+        )
 
 
 def check_outside(config: PipelineConfig, path: Path) -> None:
     """Refuse a path in the data root for what is none of its files.
 
     Raises:
-        InvalidOptionError: It is there.
+        InvalidOptionError: It is there, or is no path.
     """
-    if path.resolve().is_relative_to(config.data_root.resolve()):
+    root = config.data_root.resolve()
+    try:
+        inside = path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError, ValueError) as error:  # links in a circle, or a NUL
+        raise InvalidOptionError(
+            f"{str(path)!r} is no path: {error}", hint="name a place elsewhere"
+        ) from error
+    if inside:
         raise InvalidOptionError(
             f"{path} is in the data root, where `verify` would not know it",
             hint="name a place elsewhere",

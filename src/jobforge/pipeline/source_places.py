@@ -45,7 +45,9 @@ class SourceState(StrEnum):
     CHANGED = "changed"
     """Nowhere: the file has others."""
     MISSING = "missing"
-    """Nowhere: the file is gone, or cannot be read."""
+    """Nowhere: the file is gone, or damaged."""
+    UNREADABLE = "unreadable"
+    """Not to be told: this user may not read the file, or not look into its folder."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,9 @@ def _judge(info: SourceInfo, path: Path, *, timed: bool, verify: bool) -> FoundS
         return FoundSource(info, SourceState.MISSING, why=f"there is no file {path}")
     except (OSError, ValueError) as error:
         first = error.message if isinstance(error, JobforgeError) else str(error)
-        return FoundSource(info, SourceState.MISSING, why=f"{path} cannot be looked at: {first}")
+        closed = isinstance(error, PermissionError) or isinstance(error.__cause__, PermissionError)
+        state = SourceState.UNREADABLE if closed else SourceState.MISSING
+        return FoundSource(info, state, why=f"{path} cannot be looked at: {first}")
     if verified is None:
         why = f"the bytes of {path} are not those that were read"
         return FoundSource(info, SourceState.CHANGED, why=why)

@@ -32,6 +32,10 @@ class TransformRef(Record):
     bound: dict[str, str] = Field(default_factory=dict)
     """What the function carries with it: arguments of a partial, the state of an object, what a
     local function has as defaults or closes over; of what the record cannot keep, the type."""
+    reads: dict[str, str] = Field(default_factory=dict)
+    """What it, and the functions of its module that it names, read there by name (of texts and
+    collections, which may hold a password, the hash); and what a function that is found there
+    has as defaults."""
     importable: bool = False
     """Whether another process finds the function by its name."""
     unprovable: str | None = None

@@ -174,7 +174,7 @@ class Transition:
             JobforgeError: The work was refused or failed. What was not
                 published is gone, and the record says why.
         """
-        with spans.of_transition(self.config, self.move.target_layer, self._about()) as span:
+        with spans.of_transition(self.config, self.move.target_layer, self.log.about) as span:
             span.about({"operation": self.move.operation})
             try:
                 self._carry_out(body, writes=writes)
@@ -185,6 +185,8 @@ class Transition:
     def _carry_out(self, body: Callable[[Path], None], *, writes: bool) -> None:
         prepare_root(self.config, self.started_at)
         recovery.recover(self.config, self._clock)
+        move = self.move
+        recovery.sweep_table(self.config, move.target_layer, move.domain, move.table)
         with self._marked():
             self._save(self._names if writes else None)
             try:
@@ -341,15 +343,6 @@ class Transition:
             at = counted_at() if counted_at is not None else None
             runs.tell(self.config, self.log, self._sources, at)
 
-    def _about(self) -> dict[str, object]:
-        """What every event says: which transition of what it is of."""
-        return {
-            "batch": self.move.batch_id,
-            "transition": self.transition_id,
-            "table": f"{self.move.domain}/{self.move.table}",
-            "layer": str(self.move.target_layer),
-        }
-
     def _counts(self) -> dict[str, object]:
         log = self.log
         return {
@@ -360,7 +353,7 @@ class Transition:
 
     def _tell(self, event: str, more: dict[str, object], *, failed: bool = False) -> None:
         """Log an event; a log that cannot be written changes no outcome."""
-        events.tell(event, {**self._about(), **more}, "error" if failed else "info")
+        events.tell(event, {**self.log.about, **more}, "error" if failed else "info")
 
 
 @cache

@@ -47,13 +47,7 @@ def unchanged(frame: pl.LazyFrame, base: pl.LazyFrame) -> dict[str, str]:
         first, second = plan.get_inputs()
         wanted = frame.collect_schema().names()
         return _followed(plan, first, _cache_below(plan, second), wanted)
-    except (
-        AttributeError,
-        LookupError,
-        ValueError,
-        NotImplementedError,
-        pl.exceptions.PolarsError,
-    ):
+    except _UNCLEAR:
         return {}
 
 

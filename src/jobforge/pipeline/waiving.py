@@ -17,16 +17,16 @@ from pathlib import Path
 
 from pydantic import NonNegativeInt
 
-from jobforge.errors import RecordError
+from jobforge.errors import RecordError, StorageError
 from jobforge.pipeline import chain, events, lineage
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.models import Waiver
 from jobforge.pipeline.records import RECORD_FORMAT, Record, parse_record
 from jobforge.storage.debris import Marker, mark, take_over
+from jobforge.storage.paths import UUID
 from jobforge.storage.rewrite import cannot_read
 
-_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-MARKER = re.compile(rf"{_ID}\.{_ID}\.waiver")
+MARKER = re.compile(rf"{UUID}\.{UUID}\.waiver")
 
 
 class PlannedWaivers(Record):
@@ -107,16 +107,31 @@ def recover_waivers(config: PipelineConfig, clock: Callable[[], datetime]) -> No
         marker = take_over(path)
         if marker is None:
             continue
-        batch_id = path.name.split(".")[0]
+        told = _told(config, path)
         try:
             settle_waivers(config, marker, clock)
         except Exception as error:  # noqa: BLE001 - whatever it is, it stops nobody else
             first = (str(error).splitlines() or [""])[0]
-            _tell("waiver.not_recovered", batch=batch_id, error=first)
+            for about in told:
+                events.tell("waiver.not_recovered", {**about, "error": first}, "warning")
         else:
-            _tell("waiver.recovered", batch=batch_id)
+            for about in told:
+                events.tell("waiver.recovered", about, "warning")
 
 
-def _tell(event: str, **about: object) -> None:
-    with contextlib.suppress(OSError, ValueError):
-        events.get_logger().warning(event, **about)
+def _told(config: PipelineConfig, path: Path) -> list[dict[str, object]]:
+    """What events say of a marker: the transitions whose rejects it waives, as far as known."""
+    batch_id = path.name.split(".")[0]
+    found: dict[str, dict[str, object]] = {}
+    record = None
+    with contextlib.suppress(StorageError):
+        record = lineage.load(config, batch_id)
+    with contextlib.suppress(StorageError):
+        planned = _planned(path)
+        for waiver in planned.waivers if planned is not None else ():
+            about: dict[str, object] = {"batch": batch_id, "layer": str(waiver.layer)}
+            for log in record.transitions if record is not None else ():
+                about = log.about if log.quarantine_file == waiver.quarantine_file else about
+            found[waiver.quarantine_file] = about
+    table = {} if record is None else {"table": f"{record.domain}/{record.table}"}
+    return list(found.values()) or [{"batch": batch_id, **table}]

@@ -18,7 +18,7 @@ from jobforge.pipeline.column_lineage.record import FrameLineage
 from jobforge.pipeline.config import Layer
 from jobforge.pipeline.footer import Footer, LayerFile, restate
 from jobforge.pipeline.models import TransitionStatus
-from jobforge.pipeline.passes import Part, compute, sink, translate
+from jobforge.pipeline.passes import Part, compute, one_interrupt, sink, translate
 from jobforge.pipeline.table_record import ColumnMetadata, LayerState
 from jobforge.pipeline.transition import Begun, Outcome, Transition
 from jobforge.pipeline.versions import Joining
@@ -95,7 +95,7 @@ def _publish(
     if store is not None and base is not None and joining is not None:
         joining.check(store, base, work.frame.collect_schema())
     check_space(config.data_root, work.least_bytes)
-    with Publication(lambda: landed(transition)) as publication:
+    with Publication(lambda: landed(transition)) as publication, one_interrupt():
         made = neighbours.made.take(work) if neighbours.made is not None else None
         if made is not None:
             written = _adopt(made, publication, target, rejected)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from jobforge.storage.publish import TEMP_SUFFIX, create_held, make_folder
 from jobforge.storage.sync import hold, like_folder, open_to_lock, sync_folder
 
 _SCRATCH = ".scratch."
+_OURS = re.compile(rf"\..+\.[0-9a-f]{{32}}{re.escape(TEMP_SUFFIX)}")
+_MOMENT_SECONDS = 60
 
 
 def is_temporary(name: str) -> bool:
@@ -45,6 +49,24 @@ def sweep(folder: Path) -> list[Path]:
             marker.done()
             removed.append(path)
     return removed
+
+
+def left_behind(folders: Iterable[Path]) -> list[Path]:
+    """Temporary files of jobforge, however deep in folders, that nobody writes any more.
+
+    One that is empty may have been made just now, by somebody who is about to lock it.
+    """
+    found = []
+    for top in folders:
+        for folder, inside, names in os.walk(top):
+            inside[:] = sorted(name for name in inside if not is_temporary(name))
+            for path in [Path(folder) / name for name in sorted(names) if _OURS.fullmatch(name)]:
+                with contextlib.suppress(OSError):  # its owner may remove it just now
+                    known = path.lstat()
+                    old = known.st_mtime < time.time() - _MOMENT_SECONDS
+                    if (known.st_size or old) and is_abandoned(path) and path.exists():
+                        found.append(path)
+    return found
 
 
 def temporaries(folder: Path) -> list[Path]:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from jobforge.errors import NotAJobforgeFileError
 
-_BATCH_FILE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\.[0-9]+)?\.parquet")
+UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+"""Pattern of the id of a batch or transition (https://www.rfc-editor.org/rfc/rfc9562#section-4)."""
+_BATCH_FILE = re.compile(rf"{UUID}(\.[0-9]+)?\.parquet")
 
 
 def is_batch_file(name: str) -> bool:

@@ -39,8 +39,36 @@ _LARGE = 1 << 22
 SPACE = "look at free space and permissions of the data root"
 
 
-def make_folder(folder: Path) -> None:
+@dataclass(frozen=True)
+class Hints:
+    """What to do where a file cannot be published.
+
+    Args:
+        folder: Its folder cannot be made or written.
+        space: The disk is full, or refuses.
+        taken: Somebody else has published it meanwhile.
+    """
+
+    folder: str = "choose a data root where you may write"
+    space: str = SPACE
+    taken: str = "its file stays; promote again, and a new path is used"
+
+
+IN_ROOT = Hints()
+OUTSIDE = Hints(
+    "choose a folder where you may write",
+    "look at free space and permissions of the folder",
+    "its file stays; name another one",
+)
+"""For files that somebody wants elsewhere than in the data root."""
+
+
+def make_folder(folder: Path, hints: Hints = IN_ROOT) -> None:
     """Create a folder and its parents, and sync each parent that got a new entry.
+
+    Args:
+        folder: The folder.
+        hints: What to do where that fails.
 
     Raises:
         DataRootError: The folder cannot be created.
@@ -61,8 +89,7 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         raise DataRootError(
-            f"the folder {folder} cannot be created: {error}",
-            hint="choose a data root where you may write",
+            f"the folder {folder} cannot be created: {error}", hint=hints.folder
         ) from error
 
 
@@ -88,8 +115,12 @@ def hash_and_sync(path: Path) -> str:
     return digest
 
 
-def create_held(path: Path) -> int:
+def create_held(path: Path, hints: Hints = IN_ROOT) -> int:
     """Make an empty file, readable by nobody else yet, and take its lock.
+
+    Args:
+        path: The file.
+        hints: What to do where that fails.
 
     Raises:
         DataRootError: It cannot be made.
@@ -100,10 +131,13 @@ def create_held(path: Path) -> int:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as error:
             if error.errno == errno.ENOSPC:
-                raise WriteError(f"there is no space left in {path.parent}", hint=SPACE) from error
+                raise WriteError(
+                    f"there is no space left in {path.parent}", hint=hints.space
+                ) from error
+            long = error.errno == errno.ENAMETOOLONG
             raise DataRootError(
                 f"the folder {path.parent} cannot be written: {error.strerror}",
-                hint="choose a data root where you may write",
+                hint="choose a shorter name" if long else hints.folder,
             ) from error
         wait_for(handle)
         # Before it was locked, somebody may have tidied it away as abandoned.
@@ -135,12 +169,20 @@ class Publication:
         landed: Asked where the block ends without `keep`: whether somebody
             refers to the placed files by now, so that they have to stay.
         final: A file stays as soon as it has its name: others build on it.
+        hints: What to do where something fails.
     """
 
-    def __init__(self, landed: Callable[[], bool] = lambda: False, *, final: bool = False) -> None:
+    def __init__(
+        self,
+        landed: Callable[[], bool] = lambda: False,
+        *,
+        final: bool = False,
+        hints: Hints = IN_ROOT,
+    ) -> None:
         self._files: list[_File] = []
         self._landed = landed
         self._final = final
+        self._hints = hints
 
     def reserve(self, target: Path, *, replace: bool = False) -> Path:
         """A unique temporary path in the folder of `target`, already there and empty.
@@ -152,11 +194,11 @@ class Publication:
         Raises:
             DataRootError: The folder cannot be created or written.
         """
-        make_folder(target.parent)
+        make_folder(target.parent, self._hints)
         temp = _temporary(target)
         file = _File(temp, target, replace)
         self._files.append(file)
-        file.handle = create_held(temp)
+        file.handle = create_held(temp, self._hints)
         if WINDOWS:  # an open file could be neither written by others nor renamed there
             _close(file)
         return temp
@@ -172,7 +214,7 @@ class Publication:
             DataRootError: The folder cannot be created or written.
             WriteError: The operating system refused.
         """
-        make_folder(target.parent)
+        make_folder(target.parent, self._hints)
         try:
             if made.stat().st_dev != target.parent.stat().st_dev:
                 temp = self.reserve(target)
@@ -188,7 +230,7 @@ class Publication:
             made.rename(temp)
         except OSError as error:
             raise WriteError(
-                f"{target} could not be written: {error.strerror or error}", hint=SPACE
+                f"{target} could not be written: {error.strerror or error}", hint=self._hints.space
             ) from error
         return temp
 
@@ -209,11 +251,11 @@ class Publication:
         try:
             for file in waiting:
                 if not file.temp.stat().st_size:
-                    raise WriteError(f"{file.target} was never written", hint=SPACE)
+                    raise WriteError(f"{file.target} was never written", hint=self._hints.space)
                 like_folder(file.temp)
                 sync_file(file.temp)
             for file in waiting:
-                _put(file)
+                _put(file, self._hints)
                 if self._final:
                     _close(file)  # whoever changes it next need not wait for this process
                 sync_folder(file.target.parent)
@@ -222,7 +264,7 @@ class Publication:
         except OSError as error:
             raise WriteError(
                 f"{error.filename or 'a file'} could not be published: {error.strerror or error}",
-                hint=SPACE,
+                hint=self._hints.space,
             ) from error
 
     def keep(self) -> None:
@@ -252,11 +294,11 @@ def _temporary(target: Path) -> Path:
     return target.with_name(f".{target.name}.{uuid.uuid4().hex}{TEMP_SUFFIX}")
 
 
-def _put(file: _File) -> None:
+def _put(file: _File, hints: Hints) -> None:
     """Give a file its name; a file that is there stays unless it may be replaced."""
     if file.replace or WINDOWS:
         if not file.replace and file.target.exists():
-            raise _conflict(file.target)
+            raise _conflict(file.target, hints)
         rename(file.temp, file.target)
         file.placed = True
         return
@@ -264,7 +306,7 @@ def _put(file: _File) -> None:
         # A link fails where the name is taken; a rename would not.
         os.link(file.temp, file.target)
     except FileExistsError as error:
-        raise _conflict(file.target) from error
+        raise _conflict(file.target, hints) from error
     file.placed = True
     file.temp.unlink()
 
@@ -295,33 +337,52 @@ def _close(file: _File) -> None:
         file.handle = None
 
 
-def _conflict(target: Path) -> PublishConflictError:
+def _conflict(target: Path, hints: Hints) -> PublishConflictError:
     return PublishConflictError(
-        f"another process has published {target} meanwhile",
-        hint="its file stays; promote again, and a new path is used",
+        f"another process has published {target} meanwhile", hint=hints.taken
     )
 
 
-def publish_bytes(target: Path, data: bytes, *, replace: bool) -> None:
+def publish_bytes(target: Path, data: bytes, *, replace: bool, hints: Hints = IN_ROOT) -> None:
     """Publish a small file atomically.
 
     Args:
         target: Where it is to be.
         data: All of it.
         replace: Whether it may take the place of a file that is there.
+        hints: What to do where something fails.
 
     Raises:
         DataRootError: The folder cannot be created or written.
         WriteError: The operating system refused the write.
         PublishConflictError: The file is there and may not be replaced.
     """
-    with Publication(final=True) as publication:
+    publish_file(target, lambda temp: temp.write_bytes(data), replace=replace, hints=hints)
+
+
+def publish_file(
+    target: Path, write: Callable[[Path], object], *, replace: bool, hints: Hints = IN_ROOT
+) -> None:
+    """Publish a file atomically that somebody else writes.
+
+    Args:
+        target: Where it is to be.
+        write: Writes all of it to the path that it is given.
+        replace: Whether it may take the place of a file that is there.
+        hints: What to do where something fails.
+
+    Raises:
+        DataRootError: The folder cannot be created or written.
+        WriteError: The operating system refused the write.
+        PublishConflictError: The file is there and may not be replaced.
+    """
+    with Publication(final=True, hints=hints) as publication:
         temp = publication.reserve(target, replace=replace)
         try:
-            temp.write_bytes(data)
+            write(temp)
         except OSError as error:
             raise WriteError(
-                f"{target} could not be written: {error.strerror or error}", hint=SPACE
+                f"{target} could not be written: {error.strerror or error}", hint=hints.space
             ) from error
         publication.place()
         publication.keep()

@@ -208,11 +208,11 @@ def _give(
         else:
             out.text(text)
         return
-    from jobforge.storage.publish import publish_bytes
+    from jobforge.storage.publish import OUTSIDE, publish_bytes
 
     if target.exists():
         raise InvalidOptionError(f"{target} is there already", hint="name a new file")
-    publish_bytes(target, text.encode(), replace=False)
+    publish_bytes(target, text.encode(), replace=False, hints=OUTSIDE)
     if out.as_json:
         out.record(found.as_dict())
     else:

@@ -12,7 +12,7 @@ from jobforge.cli import output, parameters
 from jobforge.cli.places import cells, told_of
 
 if TYPE_CHECKING:
-    from jobforge.pipeline.audit.traced import LayerFate, RecordImpact
+    from jobforge.pipeline.audit.traced import LayerFate, LeftRows, RecordImpact
 
 Place = Annotated[
     str,
@@ -83,6 +83,8 @@ def _show(out: output.Output, found: RecordImpact) -> None:
         out.line(f"  {fate.layer}: {_told(fate)}")
         for key in fate.keys:
             out.line(f"    {cells(key)}")
+        for left in fate.left:
+            out.line(f"    besides, {_left(left)}")
     for other in found.cured_by:
         out.line(f"  brought in, corrected, by batch {other}")
 
@@ -91,14 +93,26 @@ def _told(fate: LayerFate) -> str:
     said = _WORDS[fate.fate]
     if fate.fate == "row" and fate.rows > 1:
         said = f"{fate.rows:,} rows"
-    if fate.by:
-        said += f" by {', '.join(fate.by)}"
-    if fate.reasons:
-        said += f" ({'; '.join(fate.reasons)})"
-    if fate.state not in (None, "duplicate"):
-        said += f", {fate.state}"
+    said += _how(fate)
     if fate.replaced_by is not None:
         said += f"; replaced by {fate.replaced_by}"
     elif fate.current is False:
         said += "; no longer in the table"
+    return said
+
+
+def _left(left: LeftRows) -> str:
+    said = _WORDS[left.fate]
+    if left.rows is not None:
+        said = f"{left.rows:,} {'row' if left.rows == 1 else 'rows'} {said}"
+    return said + _how(left)
+
+
+def _how(what: LayerFate | LeftRows) -> str:
+    """By what it left, why, and how it stands."""
+    said = f" by {', '.join(what.by)}" if what.by else ""
+    if what.reasons:
+        said += f" ({'; '.join(what.reasons)})"
+    if what.state not in (None, "duplicate"):
+        said += f", {what.state}"
     return said

@@ -68,6 +68,8 @@ def pack(
     manifest = made.manifest
     out.line(f"{made.path}: {len(made.files)} files of {len(manifest.batches):,} batch(es)")
     out.line(f"sha256 {made.sha256}")
+    for batch, verdict in manifest.replays.items() if replay else ():
+        out.line(f"replay of {batch}: {verdict}")
     if not manifest.sound:
         out.errors.print("note: the data root is not as it was published: see verify.json")
     for problem in manifest.problems:

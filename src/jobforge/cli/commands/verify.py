@@ -47,6 +47,12 @@ def verify(
 
     engine = jobforge.PipelineEngine(output.config(data_root))
     if head:
+        if since is not None or against is not None:
+            other = "--since" if against is None else "--against"
+            raise InvalidOptionError(
+                f"--head and {other} were given together",
+                hint="--head checks nothing; ask for one after the other",
+            )
         _head(out, engine)
         return
     with progress_bar() as progress:
@@ -56,8 +62,12 @@ def verify(
     else:
         read = found.hashed_bytes / 2**20
         out.line(f"{found.entries:,} entries, {found.files:,} files, {read:,.1f} MiB read again")
+        if found.unread_before is not None:
+            text = f"the bytes of {found.unread_files:,} files before entry {found.unread_before}"
+            out.line(f"{text} were not read")
         if found.sound:
-            out.line("everything is as it was published")
+            rest = "" if found.unread_before is None else " else"
+            out.line(f"everything{rest} is as it was published")
         for position, finding in enumerate(found.findings):
             where = f" (entry {finding.entry})" if finding.entry else ""
             first = "first: " if position == 0 and len(found.findings) > 1 else ""
@@ -85,8 +95,14 @@ def _since(text: str | None) -> datetime | int | None:
     if text is None or text.isdecimal():
         return int(text) if text else None
     try:
-        return datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError as error:
         raise InvalidOptionError(
             f"--since is {text!r}", hint="use a number, or a time such as 2026-01-31T00:00:00Z"
         ) from error
+    if time.tzinfo is None:
+        raise InvalidOptionError(
+            f"--since is {text!r}, and a time needs a zone",
+            hint=f"such as {time.isoformat()}Z for UTC",
+        )
+    return time

@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from jobforge.errors import InvalidRuleError
+from jobforge.pipeline.audit.cells import same
 from jobforge.pipeline.audit.traced import StepChange
 from jobforge.pipeline.models import LayerTransitionLog
 from jobforge.pipeline.transform_ref import TransformRef
@@ -49,10 +50,10 @@ def step_by_step(
             if position < len(steps) - 1:
                 return ()
             made = (after,)
-        if made[0] != value:
+        if not same(made[0], value):
             found.append(StepChange(step=step, before=value, after=made[0]))
         value = made[0]
-    return tuple(found) if value == after else ()
+    return tuple(found) if same(value, after) else ()
 
 
 def _cleaned(reference: TransformRef | None, name: str, value: object) -> tuple[Any] | None:

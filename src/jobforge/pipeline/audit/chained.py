@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 from jobforge.errors import RecordError
@@ -21,6 +23,10 @@ from jobforge.pipeline.records import parse_record
 from jobforge.storage.debris import is_temporary
 from jobforge.storage.paths import relative_to_root
 
+_NONE = timedelta(0)
+_SKEW = timedelta(days=1)
+"""How far the clocks of two machines may be apart."""
+
 
 @dataclass(frozen=True)
 class Sealed:
@@ -28,6 +34,25 @@ class Sealed:
 
     entry: ChainEntry
     sha256: str
+
+
+@dataclass(frozen=True)
+class Left:
+    """How a transition left a file that others write anew.
+
+    Args:
+        number: Of its entry.
+        sha256: The hash of the file.
+        started_at: When the transition began.
+        sealed_at: When its entry was written.
+        host: The machine whose clock that was.
+    """
+
+    number: int
+    sha256: str
+    started_at: datetime
+    sealed_at: datetime
+    host: str
 
 
 @dataclass
@@ -38,13 +63,13 @@ class Told:
         entries: Those that can be read, in order.
         expected: Files that have to be there, and the number of the entry that made each.
         gone: Files that were removed on purpose.
-        views: Every state that a file had which transitions write anew.
+        views: The states that a file had which transitions write anew, in order.
     """
 
     entries: list[Sealed] = field(default_factory=list)
     expected: dict[str, tuple[ChainedFile, int]] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
-    views: dict[str, set[str]] = field(default_factory=dict)
+    views: dict[str, list[Left]] = field(default_factory=dict)
 
 
 def read_chain(config: PipelineConfig, findings: Findings) -> Told:
@@ -97,11 +122,29 @@ def _take(told: Told, entry: ChainEntry) -> None:
     for file in entry.files:
         told.expected[file.file] = (file, entry.number)
         told.gone.discard(file.file)
+    log = entry.log
+    if log is None:
+        return
     for file in entry.views:
-        told.views.setdefault(file.file, set()).add(file.sha256)
-    for removed in entry.log.removed if entry.log is not None else ():
+        left = Left(entry.number, file.sha256, log.started_at, entry.at, log.worker.host)
+        told.views.setdefault(file.file, []).append(left)
+    for removed in log.removed:
         told.expected.pop(removed.file, None)
         told.gone.add(removed.file)
+
+
+def may_be_last(left: Left, later: Iterable[Left]) -> bool:
+    """Whether a file may be as a transition left it, though later entries name another state.
+
+    Each transition looks at the file after its own write, and seals what it saw. So who wrote
+    last saw the last state, and a later entry has an earlier one only where its transition
+    looked before that write: then it had begun before the entry of the last writer.
+    """
+    return all(
+        other.sha256 == left.sha256
+        or other.started_at <= left.sealed_at + (_SKEW if other.host != left.host else _NONE)
+        for other in later
+    )
 
 
 def _check_folder(config: PipelineConfig, findings: Findings) -> None:

@@ -110,8 +110,8 @@ class Citation(Record):
 
 
 def on_one_line(text: str) -> str:
-    """A text without line breaks, whatever a condition or value has."""
-    return text.replace("\r", "\\r").replace("\n", "\\n")
+    """A text without line breaks and signs that nobody sees, whatever a condition or value has."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _count(number: int, one: str, many: str | None = None) -> str:

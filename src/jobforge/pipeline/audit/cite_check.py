@@ -16,7 +16,7 @@ from jobforge.pipeline.audit.cite import cite
 from jobforge.pipeline.audit.cite_statement import Statement, parse_statement
 from jobforge.pipeline.chain import ChainEntry, chain_entry_path
 from jobforge.pipeline.config import PipelineConfig
-from jobforge.pipeline.records import Record, parse_record
+from jobforge.pipeline.records import Record, check_format, parse_record
 from jobforge.pipeline.transition import Clock, utc_now
 
 _ANY_VERSION = re.compile(r" v([1-9]\d{0,17})(?: where |$)")
@@ -61,7 +61,7 @@ def check_file(
         RecordError: The file cannot be read, or is no citation.
         JobforgeError: As for `cite`.
     """
-    before, line = _read(Path(path))
+    before, line = _read(path)
     found = check_citation(config, before, clock=clock)
     if line is None or line == before.line():
         return found
@@ -69,19 +69,21 @@ def check_file(
     return CitationCheck(now=found.now, differences=(*found.differences, more))
 
 
-def _read(place: Path) -> tuple[Citation, str | None]:
+def _read(path: Path | str) -> tuple[Citation, str | None]:
     """A citation, and its line where there is one.
 
     Raises:
         RecordError: It cannot be read, or is none.
     """
     try:
-        raw = json.loads(place.read_bytes())
+        raw = json.loads(Path(path).read_bytes())
         line = raw.pop("line", None)
-        return parse_record(place, json.dumps(raw).encode(), Citation), line
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+        text = json.dumps(raw).encode()
+        check_format(Path(path), text)
+        return Citation.model_validate_json(text), line
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise RecordError(
-            f"{place} is no citation ({(str(error).splitlines() or [''])[0]})",
+            f"{path} is no citation ({(str(error).splitlines() or [''])[0]})",
             hint="give the file that `jobforge cite ... --json` printed",
         ) from error
 
@@ -129,10 +131,10 @@ def check_line(
     parts = line.strip().split(SEPARATOR)
     version = _version_of(SEPARATOR.join(parts[:-_TAIL]), parse_statement(sql))
     if version is None or len(parts) < _TAIL + 2:
-        raise InvalidOptionError(
-            "the text is no line of a citation",
-            hint="give the whole line that `jobforge cite` printed, in quotes, or its --json file",
-        )
+        hint = "give the whole line that `jobforge cite` printed, in quotes"
+        if line.strip().endswith(".json"):
+            hint = "a file that --json printed has its statement: leave yours out"
+        raise InvalidOptionError("the text is no line of a citation", hint=hint)
     now = cite(config, sql, version=version, clock=clock)
     again = now.line().split(SEPARATOR)
     pairs = [

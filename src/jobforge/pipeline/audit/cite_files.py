@@ -8,8 +8,8 @@ from pathlib import Path
 
 import polars as pl
 
-from jobforge.errors import InvalidQueryError, JobforgeError, TableDamagedError
-from jobforge.pipeline import chain
+from jobforge.errors import InvalidQueryError, JobforgeError, RecordError, TableDamagedError
+from jobforge.pipeline import chain, lineage
 from jobforge.pipeline.audit.citation import CitedFile
 from jobforge.pipeline.chain import ChainEntry, chain_entry_path
 from jobforge.pipeline.config import PipelineConfig
@@ -29,14 +29,15 @@ def cited_files(config: PipelineConfig, files: Sequence[str]) -> tuple[CitedFile
 
     Raises:
         TableDamagedError: The bytes of one are not those that were published.
-        RecordError: An entry of the chain cannot be read.
+        RecordError: An entry of the chain is missing, or cannot be read.
         SourceUnreadableError: A file cannot be read.
     """
     known = _sealed(config, files)
+    recorded = _recorded(config) if any(file not in known for file in files) else {}
     found = []
     for file in files:
         digest = hash_file(config.data_root / Path(file))
-        entry, published = known.get(file, (None, digest))
+        entry, published = known.get(file, (None, recorded.get(file, digest)))
         if digest != published:
             raise TableDamagedError(
                 f"the bytes of {file} are not those that were published: no figure of it is cited",
@@ -89,11 +90,29 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
+def _recorded(config: PipelineConfig) -> dict[str, str]:
+    """The hashes that the records have of files."""
+    found: dict[str, str | None] = {}
+    for record in lineage.all_records(config):
+        for log in record.transitions:
+            found |= {new.file: new.content_hash for new in log.added}
+            if log.target_file is not None:
+                found[log.target_file] = log.content_hash
+    return {file: text.removeprefix("sha256:") for file, text in found.items() if text}
+
+
 def _sealed(config: PipelineConfig, files: Sequence[str]) -> dict[str, tuple[int, str]]:
     """The newest entry of the chain that made each file, and the hash that it has there."""
+    numbers = chain.chain_numbers(config)
+    gone = next((n for n, there in enumerate(numbers, start=1) if n != there), None)
+    if gone is not None:
+        raise RecordError(
+            f"entry {gone} of the chain is missing: what it says of files cannot be compared",
+            hint="restore it from a backup; `jobforge verify` says what else was changed",
+        )
     missing = set(files)
     found: dict[str, tuple[int, str]] = {}
-    for number in range(chain.newest_number(config), 0, -1):
+    for number in reversed(numbers):
         if not missing:
             break
         data = chain.read_bytes(config, number)

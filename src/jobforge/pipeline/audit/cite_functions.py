@@ -41,3 +41,11 @@ AGGREGATES = frozenset({
     "COVAR", "COVAR_SAMP", "COVAR_POP",
 })  # fmt: skip
 """Those of the others that are said to be aggregates; what is refused does not hang on it."""
+NEVER_WRAP = frozenset({
+    "CAST", "TRY_CAST", "COUNT", "MIN", "MAX", "FIRST", "LAST", "FIRST_VALUE", "LAST_VALUE",
+    "COALESCE", "GREATEST", "IF", "IFNULL", "LEAST", "NULLIF", "ARRAY_GET", "ARRAY_LENGTH",
+    "BIT_AND", "BIT_COUNT", "BIT_LENGTH", "BIT_NOT", "BIT_OR", "BIT_XOR", "CHARACTER_LENGTH",
+    "CHAR_LENGTH", "DATE_PART", "DIV", "EXTRACT", "LENGTH", "MOD", "OCTET_LENGTH", "POSITION",
+    "SIGN", "STRPOS", "DAY", "HOUR", "MINUTE", "MONTH", "QUARTER", "SECOND", "WEEK", "YEAR",
+})  # fmt: skip
+"""Functions whose whole number is right, or that fail: it can be widened behind them."""

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import polars as pl
 
+from jobforge.errors import RecordError
 from jobforge.pipeline import lineage
 from jobforge.pipeline.audit.citation import CitedFile, CitedSource
 from jobforge.pipeline.audit.cite_files import cited_files, damage_told
+from jobforge.pipeline.audit.routes import makers_of
 from jobforge.pipeline.config import PipelineConfig
-from jobforge.pipeline.models import LayerTransitionLog, Operation
 from jobforge.pipeline.provenance import BATCH_ID, SOURCE_FILE, SOURCE_ROW
 from jobforge.pipeline.rejects.snapshot import Snapshot
 from jobforge.quality.columns import columns
@@ -50,18 +51,21 @@ def origin_of(
 
     Raises:
         TableDamagedError: A file of groups is gone, is not what was published, or cannot be read.
-        RecordError: A record cannot be read.
+        RecordError: A record cannot be read, or is missing.
     """
-    records = lineage.all_records(config)
+    records = list(lineage.all_records(config))
     own = tuple(r for r in records if (r.domain, r.table) == (domain, table))
     snapshot = Snapshot(config, own)
+    makers = {log.batch_id: log for log in makers_of(snapshot, files)}
+    # A row of an aggregate may have kept the number of one of its records.
+    grouped = [batch for batch, log in makers.items() if log.groups_file is not None and log.grain]
     identified = SOURCE_ROW in rows.collect_schema()
-    named = rows.filter(pl.col(SOURCE_ROW).is_not_null()) if identified else rows.clear()
-    nameless = rows.filter(pl.col(SOURCE_ROW).is_null()) if identified else rows
+    by_row = pl.lit(value=identified) & ~pl.col(BATCH_ID).is_in(grouped).fill_null(value=False)
+    by_row &= pl.col(SOURCE_ROW).is_not_null() if identified else pl.lit(value=True)
+    named, nameless = rows.filter(by_row), rows.filter(~by_row)
     counted = nameless.group_by(BATCH_ID).len().sort(BATCH_ID).collect(engine="streaming")
     parts = [named.select(_RECORD)] if identified else []
     unknown: dict[str, int] = {}
-    makers = {log.batch_id: log for log in _makers(snapshot, files)}
     names: list[str] = []
     for batch, number in counted.iter_rows():
         log = makers.get(batch)
@@ -74,6 +78,7 @@ def origin_of(
     groups = cited_files(config, names)
     with damage_told(config, groups):
         known = _counted(parts)
+    _check_recorded({record.batch_id for record in records}, [*unknown, *(b for b, _ in known)])
     sources = [*_known_sources(snapshot, known), *_possible_sources(snapshot, unknown)]
     total = sum(known.values())
     return Origin(
@@ -84,27 +89,18 @@ def origin_of(
     )
 
 
-def _makers(snapshot: Snapshot, files: Sequence[str]) -> Iterator[LayerTransitionLog]:
-    """The transitions of batches that the rows of files came by.
+def _check_recorded(recorded: set[str], named: Sequence[str | None]) -> None:
+    """Refuse to count by records that are gone.
 
-    A file that an erasure wrote anew, or that others were compacted into, is followed back.
+    Raises:
+        RecordError: The record of a batch is missing.
     """
-    logs = [log for record in snapshot.records for log in record.transitions]
-    made = {log.target_file: log for log in logs if log.target_file is not None}
-    before = {new.file: new.instead_of for log in logs for new in log.added if new.instead_of}
-    waiting, seen = list(files), set[str]()
-    while waiting:
-        name = waiting.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        log = made.get(name)
-        if log is None:
-            waiting += [before[name]] if name in before else []
-        elif log.operation is Operation.COMPACT:
-            waiting += [entry.file for entry in log.inputs]
-        else:
-            yield log
+    for batch in named:
+        if batch is not None and batch not in recorded:
+            raise RecordError(
+                f"the record of batch {batch}, which rows of the table name, is missing",
+                hint="restore it from a backup; `jobforge verify` says what else is gone",
+            )
 
 
 def _groups(path: Path, grain: Sequence[str], rows: pl.LazyFrame) -> pl.LazyFrame:

@@ -16,7 +16,9 @@ from polars import selectors as cs
 
 from jobforge.errors import InvalidQueryError, JobforgeError, UnknownColumnError, nearest
 from jobforge.pipeline.audit.citation import CitedValue
+from jobforge.pipeline.audit.cite_decimals import check_decimals
 from jobforge.pipeline.audit.cite_statement import Statement
+from jobforge.pipeline.audit.cite_widths import widened
 from jobforge.quality.columns import column, columns, free_name
 
 _BAD = (pl.exceptions.PolarsError, pl.exceptions.PanicException, TypeError, ValueError)
@@ -39,11 +41,18 @@ def chosen_rows(frame: pl.LazyFrame, statement: Statement) -> pl.LazyFrame:
     renamed = _renamed(schema)
     source = _wide(frame.rename(renamed))
     with _errors(schema):
-        found = _ask(source, "*", statement.alias, statement.where)
-        found.collect_schema()
+        check_decimals(
+            source.collect_schema(),
+            lambda nothing: _ask(nothing, "*", statement.alias, statement.where),
+        )
+        where = _widened(source.collect_schema(), statement.where, statement.alias)
+        found = _ask(source, "*", statement.alias, where)
+        wide = found.collect_schema()
     back = found.rename({new: old for old, new in renamed.items()})
     return back.with_columns(
-        column(name).cast(dtype) for name, dtype in schema.items() if dtype.is_integer()
+        column(name).cast(dtype)
+        for (name, dtype), now in zip(schema.items(), wide.dtypes(), strict=True)
+        if dtype != now
     )
 
 
@@ -65,7 +74,9 @@ def figures(rows: pl.LazyFrame, statement: Statement) -> tuple[CitedValue, ...]:
 
 
 def _figure(rows: pl.DataFrame, statement: Statement, item: str) -> CitedValue:
-    found = _ask(rows.lazy(), item, statement.alias).collect()
+    check_decimals(rows.schema, lambda nothing: _ask(nothing, item, statement.alias))
+    asked = _widened(rows.schema, item, statement.alias)
+    found = _ask(rows.lazy(), asked, statement.alias).collect()
     if found.width != 1:
         raise InvalidQueryError(f"{item!r} is {found.width} columns", hint="name them one by one")
     if found.height != 1:
@@ -107,7 +118,17 @@ def _ask(frame: pl.LazyFrame, what: str, alias: str, where: str | None = None) -
 
 def _wide(frame: pl.LazyFrame) -> pl.LazyFrame:
     """Whole numbers with 128 bits: Polars wraps around in silence where one has too few."""
-    return frame.with_columns(cs.integer().cast(pl.Int128))
+    return frame.with_columns(
+        cs.integer().cast(pl.Int128), cs.list(cs.integer()).cast(pl.List(pl.Int128))
+    )
+
+
+def _widened(schema: pl.Schema, text: str, alias: str) -> str:
+    """An expression that computes with 128 bits, too."""
+    nothing = schema.to_frame(eager=False)
+    return widened(
+        text, schema, lambda part: _ask(nothing, part, alias).collect_schema().dtypes()[0]
+    )
 
 
 def _odd(name: str) -> bool:
@@ -145,12 +166,7 @@ def _errors(schema: pl.Schema) -> Iterator[None]:
     """Refusals of Polars, as errors that say what to do."""
     try:
         yield
-    except (
-        pl.exceptions.PolarsError,
-        pl.exceptions.PanicException,
-        TypeError,
-        ValueError,
-    ) as error:
+    except _BAD as error:
         if isinstance(error, JobforgeError):
             raise
         text = (str(error).splitlines() or [type(error).__name__])[0].rstrip(":; ")

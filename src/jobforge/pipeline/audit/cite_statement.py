@@ -113,7 +113,7 @@ def parse_statement(text: object) -> Statement:
     """
     if not isinstance(text, str) or not text.strip():
         raise InvalidQueryError("there is no statement", hint=FORM)
-    tokens = list(_tokens(text))
+    tokens = list(tokens_of(text))
     while tokens and tokens[-1].text == ";":
         tokens.pop()
     _check_words(tokens)
@@ -142,7 +142,12 @@ def parse_statement(text: object) -> Statement:
     )
 
 
-def _tokens(text: str) -> Iterator[Token]:
+def tokens_of(text: str) -> Iterator[Token]:
+    """The words, signs and values of a text.
+
+    Raises:
+        InvalidQueryError: It has something else.
+    """
     at = 0
     before = ""
     while at < len(text):
@@ -271,6 +276,16 @@ def _source(tokens: Sequence[Token]) -> tuple[Layer, str, str]:
         )
     layer = parse_layer(parts[0].lower()) if len(parts) == _PARTS else Layer.GOLD
     return layer, parts[-1], alias
+
+
+def check_condition(text: str) -> None:
+    """Refuse a condition that looks at other rows than the one that it judges.
+
+    Raises:
+        InvalidQueryError: It does, or is none.
+    """
+    tokens = list(tokens_of(text))
+    _check_condition(tokens, _depths(tokens))
 
 
 def _check_condition(tokens: Sequence[Token], depths: Sequence[int]) -> None:

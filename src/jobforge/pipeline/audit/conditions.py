@@ -10,10 +10,13 @@ from jobforge.contracts.casts import can_cast, exact_cast
 from jobforge.contracts.column import Column
 from jobforge.errors import (
     InvalidOptionError,
+    InvalidQueryError,
     InvalidSchemaError,
     UnknownColumnError,
     nearest,
 )
+from jobforge.pipeline.audit.cite_decimals import check_decimals
+from jobforge.pipeline.audit.cite_statement import check_condition
 from jobforge.quality.columns import column
 
 _BAD = (
@@ -23,6 +26,8 @@ _BAD = (
     TypeError,
     ValueError,
 )
+_SUBQUERY = "_POLARS_TMP_SQL_"
+"""What Polars calls the column of a query within a condition, which it reads and cannot answer."""
 
 
 def by_sql(where: object, frame: pl.LazyFrame) -> pl.Expr:
@@ -40,8 +45,16 @@ def by_sql(where: object, frame: pl.LazyFrame) -> pl.Expr:
     except _BAD as error:
         first = (str(error).splitlines() or [""])[0]
         raise InvalidOptionError(f"{where!r} is no SQL condition: {first}", hint=hint) from error
+    try:
+        check_condition(where)
+    except InvalidQueryError as error:
+        raise InvalidOptionError(error.message, hint=error.hint) from error
     names = frame.collect_schema().names()
     for name in found.meta.root_names():
+        if name not in names and name.startswith(_SUBQUERY):
+            raise InvalidOptionError(
+                f"{where!r} is no SQL condition: it has a query within it", hint=hint
+            )
         if name not in names:
             raise UnknownColumnError(
                 f"the condition names a column {name!r}, which is not there",
@@ -49,6 +62,7 @@ def by_sql(where: object, frame: pl.LazyFrame) -> pl.Expr:
                 column=name,
             )
     try:
+        check_decimals(frame.collect_schema(), lambda nothing: nothing.select(found.alias("found")))
         kind = frame.select(found.alias("found")).collect_schema()["found"]
         if kind == pl.Boolean:
             frame.head(0).filter(found).collect()

@@ -9,20 +9,20 @@ from typing import Any
 
 import polars as pl
 
+from jobforge.pipeline.audit.cells import exact_rows
 from jobforge.pipeline.audit.private import Hidden
-from jobforge.pipeline.audit.routes import Rows, frame_of, key_of, rows_in, unreadable
-from jobforge.pipeline.audit.traced import Fate, LayerFate, RecordName
+from jobforge.pipeline.audit.routes import Rows, frame_of, key_of, rows_in
+from jobforge.pipeline.audit.traced import Fate, LayerFate, LeftRows, RecordName
+from jobforge.pipeline.collecting import collected
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.layers.leaving import EDGE_OUTCOME, EDGE_STEP, FILTERED
-from jobforge.pipeline.models import BatchRecord, LayerTransitionLog
+from jobforge.pipeline.models import BatchRecord, LayerTransitionLog, Operation
 from jobforge.pipeline.provenance import BATCH_ID, SOURCE_FILE, SOURCE_ROW
 from jobforge.pipeline.rejects.snapshot import standing_moves
-from jobforge.pipeline.rejects.state import RejectState, reject_files, states
+from jobforge.pipeline.rejects.state import RejectFile, RejectState, reject_files, states
 from jobforge.pipeline.versions import table_store
 from jobforge.quality.columns import columns
 from jobforge.quality.quarantine import REASONS
-
-_DAMAGE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 
 @dataclass(frozen=True)
@@ -52,19 +52,29 @@ class Fates:
                 return
 
     def _fate(self, log: LayerTransitionLog) -> LayerFate:
-        grouped = self._grouped(log) if log.groups_file is not None else None
-        if grouped is not None:
-            return grouped
-        if log.target_file is not None:
+        left = (*self._rejected(log), *self._edges(log))
+        there = self._grouped(log) if log.groups_file is not None else None
+        if there is None and log.target_file is not None:
             found = self.rows.find(log, [self.name])
             # A file that `clean` removed may have gone into a larger one.
             rows = len(found[key_of(self.name)]) if found is not None else self._in_table(log)
-            if rows:
-                return self._there(log, "row", rows=rows)
-        left = self._rejected(log) or self._edge(log) or self._erased(log)
-        if left is not None:
-            return left
-        return LayerFate(layer=log.target_layer, fate="unknown", file=log.target_file)
+            there = self._there(log, "row", rows=rows) if rows else None
+        if there is not None:
+            return there.model_copy(update={"left": left})
+        if left:
+            first, *others = left
+            return LayerFate(
+                layer=log.target_layer,
+                fate=first.fate,
+                by=first.by,
+                reasons=first.reasons,
+                state=first.state,
+                left=tuple(others),
+                file=first.file,
+            )
+        return self._erased(log) or LayerFate(
+            layer=log.target_layer, fate="unknown", file=log.target_file
+        )
 
     def _there(
         self,
@@ -94,20 +104,32 @@ class Fates:
         if self._in_table(log):
             return True, None
         store = table_store(self.config, log.target_layer, log.domain, log.table)
-        own = Path(str(log.target_file)).name
-        had = False
+        folder = Path(str(log.target_file)).parent
+        instead = self.rows.snapshot.instead
+        carriers = {Path(str(log.target_file)).name}
+        before: frozenset[str] = frozenset()
+        by = None
         for number, commit, files in store.replayed():
-            if had and own not in files and commit.operation != "compact":
-                return False, f"version {number}, {commit.operation} by batch {commit.batch_id}"
-            had = had or own in files
-        return False, None
+            gone = carriers & (before - files.keys())
+            # A compaction and an erasure put the rows into files of other names.
+            if commit.operation == Operation.COMPACT and gone:
+                carriers |= files.keys() - before
+            elif commit.operation == Operation.ERASE:
+                new = (instead((folder / name).as_posix()) for name in gone)
+                carriers |= {Path(file).name for file in new if file is not None}
+            # A rollback may bring them back: what took their place is the last that did.
+            if gone and not carriers & files.keys():
+                by = f"version {number}, {commit.operation} by batch {commit.batch_id}"
+            before = frozenset(files)
+        return False, by
 
     def _in_table(self, log: LayerTransitionLog) -> int:
         """Rows of the newest version that are of the record; of an aggregate, of its batch."""
         if log.target_layer is Layer.STAGED:
             return 0
         store = table_store(self.config, log.target_layer, log.domain, log.table)
-        table = store.scan(store.version())
+        version = store.version()
+        table = store.scan(version)
         mine = table.filter(pl.col(BATCH_ID) == self.record.batch_id)
         if log.groups_file is None:
             if SOURCE_ROW not in table.collect_schema():
@@ -116,49 +138,50 @@ class Fates:
                 (pl.col(SOURCE_ROW) == self.name.source_row)
                 & (pl.col(SOURCE_FILE) == self.name.source_file)
             )
-        return int(mine.select(pl.len()).collect(engine="streaming").item())
+        files = (store.folder / file.name for file in version.files)
+        return int(collected(mine.select(pl.len()), files).item())
 
-    def _rejected(self, log: LayerTransitionLog) -> LayerFate | None:
-        """It is in quarantine."""
+    def _rejected(self, log: LayerTransitionLog) -> Iterator[LeftRows]:
+        """Its rows in quarantine, by the rules that they failed."""
         for file in reject_files(self.rows.snapshot, self.record, log.target_layer):
             if file.log.transition_id != log.transition_id:
                 continue
-            rows = rows_in(file.path, [self.name])[key_of(self.name)]
-            if not rows:
-                continue
-            reasons = rows[0][REASONS]
-            state = self._state(file)
-            doubles = [reason["rule"] for reason in reasons if reason["rule"] in file.duplicates]
+            by_rules: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+            for row in rows_in(file.path, [self.name])[key_of(self.name)]:
+                rules = tuple(reason["rule"] for reason in row[REASONS])
+                by_rules.setdefault(rules, []).append(row)
             masks = self.hidden.any_in(log.target_layer)
-            return LayerFate(
-                layer=log.target_layer,
-                fate="deduplicated" if doubles else "quarantined",
-                by=tuple(reason["rule"] for reason in reasons),
-                reasons=tuple(_told(reason, masks=masks) for reason in reasons),
-                state=state,
-                file=log.quarantine_file,
-            )
-        return None
+            for rules, rows in by_rules.items():
+                told = [_told(reason, masks=masks) for row in rows for reason in row[REASONS]]
+                yield LeftRows(
+                    fate="deduplicated" if file.duplicates.intersection(rules) else "quarantined",
+                    by=rules,
+                    reasons=tuple(dict.fromkeys(told)),
+                    state=self._state(file, rules[0]),
+                    rows=len(rows),
+                    file=log.quarantine_file,
+                )
 
-    def _state(self, file: Any) -> str | None:  # noqa: ANN401 - a `RejectFile`
+    def _state(self, file: RejectFile, rule: str) -> str | None:
+        """How its rows stand that failed a rule first."""
         standing = states(self.rows.snapshot, file)
         if SOURCE_ROW not in standing.columns:
             return None
         mine = standing.filter(
-            (pl.col(SOURCE_ROW) == self.name.source_row)
+            (pl.col("rule") == rule)
+            & (pl.col(SOURCE_ROW) == self.name.source_row)
             & (pl.col(SOURCE_FILE) == self.name.source_file)
         )
         return str(RejectState(mine.item(0, "state"))) if mine.height else None
 
-    def _edge(self, log: LayerTransitionLog) -> LayerFate | None:
-        """A filter or a function left it out."""
+    def _edges(self, log: LayerTransitionLog) -> Iterator[LeftRows]:
+        """The filters and functions that left it out."""
         path = self.rows.file_of(log.edges_file) if log.edges_file is not None else None
         if path is None:
-            return None
+            return
         for row in rows_in(path, [self.name])[key_of(self.name)]:
             fate: Fate = "filtered" if row[EDGE_OUTCOME] == FILTERED else "dropped"
-            return LayerFate(layer=log.target_layer, fate=fate, by=(row[EDGE_STEP],))
-        return None
+            yield LeftRows(fate=fate, by=(row[EDGE_STEP],))
 
     def _erased(self, log: LayerTransitionLog) -> LayerFate | None:
         """It was in a file that an erasure wrote anew, and is in none now."""
@@ -182,7 +205,7 @@ class Fates:
                 layer=log.target_layer, fate="left out", by=_left_out_by(log)
             )
         layer = log.target_layer
-        shown = tuple(self.hidden.masked(layer, key) for key in made.to_dicts())
+        shown = tuple(self.hidden.masked(layer, key) for key in exact_rows(made))
         return self._there(log, "aggregated", rows=made.height, keys=shown)
 
     def _rejected_group(self, log: LayerTransitionLog, keys: pl.DataFrame) -> LayerFate | None:
@@ -202,7 +225,7 @@ class Fates:
                     by=tuple(rules),
                     keys=tuple(
                         self.hidden.masked(log.target_layer, key)
-                        for key in held.select(keys.columns).to_dicts()
+                        for key in exact_rows(held.select(keys.columns))
                     ),
                     file=log.quarantine_file,
                 )
@@ -211,12 +234,9 @@ class Fates:
 
 def _present(path: Path, keys: pl.DataFrame, more: Sequence[str] = ()) -> pl.DataFrame:
     """The keys that a file has, and other cells of their rows."""
-    try:
-        rows = pl.scan_parquet(path, glob=False).select(columns([*keys.columns, *more]))
-        found = rows.join(keys.lazy(), on=keys.columns, how="semi", nulls_equal=True)
-        return found.collect(engine="streaming")
-    except _DAMAGE as error:
-        raise unreadable(path, error) from error
+    rows = pl.scan_parquet(path, glob=False).select(columns([*keys.columns, *more]))
+    found = rows.join(keys.lazy(), on=keys.columns, how="semi", nulls_equal=True)
+    return collected(found, [path])
 
 
 def _left_out_by(log: LayerTransitionLog) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from jobforge.errors import SourceError
-from jobforge.pipeline.audit.chained import Told
+from jobforge.pipeline.audit.chained import Left, Told, may_be_last
 from jobforge.pipeline.audit.findings import Findings
 from jobforge.pipeline.audit.going_on import GoingOn
 from jobforge.pipeline.chain import ChainedFile
@@ -174,14 +174,24 @@ def _check(
 
 
 def _check_views(config: PipelineConfig, told: Told, going_on: GoingOn, findings: Findings) -> None:
-    """Files that are written anew have to be as some transition left them."""
+    """Files that are written anew have to be as the last transition left them."""
     for name, states in told.views.items():
         found = _look(config.data_root / name, read=True)
         if found.size_bytes is None:
             findings.add("missing", name, "the file is missing")
-        elif found.sha256 not in states and not going_on.may_change(name):
-            text = found.why or "no transition left it in this state"
+        elif not going_on.may_change(name) and (text := found.why or _not_as_left(found, states)):
             findings.add("changed", name, text)
+
+
+def _not_as_left(found: _Found, states: list[Left]) -> str:
+    """Why the state of a file is not the last one that transitions left it in."""
+    same = [at for at, left in enumerate(states) if left.sha256 == found.sha256]
+    if not same:
+        return "no transition left it in this state"
+    if any(may_be_last(states[at], states[at + 1 :]) for at in reversed(same)):
+        return ""
+    newest = states[same[-1]].number
+    return f"it is as entry {newest} has it, and a later transition left it in another state"
 
 
 def _logs(told: Told) -> dict[str, LayerTransitionLog]:

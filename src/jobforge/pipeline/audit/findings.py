@@ -31,6 +31,10 @@ class Verification(Record):
     """Their bytes."""
     hashed_bytes: int
     """Bytes that were read and hashed."""
+    unread_files: int = 0
+    """Files whose bytes were not read, because `since` left them out."""
+    unread_before: int | None = None
+    """Files of entries before this one were not read; null where all were."""
     findings: tuple[Finding, ...] = ()
 
     @property

@@ -62,6 +62,15 @@ def find_going_on(config: PipelineConfig, findings: Findings) -> GoingOn:
     return GoingOn(frozenset(transitions), frozenset(tables), frozenset(waivers))
 
 
+def find_left_behind(config: PipelineConfig, going_on: GoingOn, findings: Findings) -> None:
+    """Name unfinished files that nobody writes any more, and that no marker leads to."""
+    for path in recovery.left_behind(config):
+        name = relative_to_root(path, config.data_root)
+        if not going_on.may_change(name) and path.exists():
+            text = "a process ended while it wrote this; `jobforge clean --yes` removes it"
+            findings.add("unfinished", name, text)
+
+
 def _say_unfinished(config: PipelineConfig, path: Path, findings: Findings) -> None:
     name = relative_to_root(path, config.data_root)
     text = "a process ended in the middle of its work; the next run settles it"

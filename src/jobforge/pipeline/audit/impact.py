@@ -122,10 +122,9 @@ def _numbers(
         there = find_records(config, record, name, asked.line, verify=asked.verify)
         return there.records, there.why
     number = asked.record or 0
+    # Records that the reader kept out count too.
     rows = next(info.rows for info in record.sources if info.name == name)
-    staged = standing_moves(record).get(Layer.STAGED)
-    out = sum(staged.account.quarantined.values()) if staged and staged.account else 0
-    return ([number], "") if number <= rows + out else ((), f"it has {rows + out:,} records")
+    return ([number], "") if number <= rows else ((), f"it has {rows:,} records")
 
 
 def _impact(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 import polars as pl
-from pydantic import AwareDatetime, NonNegativeInt
+from pydantic import AwareDatetime, Field, NonNegativeInt
 
 from jobforge._version import __version__
 from jobforge.errors import InvalidOptionError
@@ -47,6 +48,8 @@ class PackManifest(Record):
     """Whether values of personal columns are in the pack: as cells, see `as_written`."""
     as_written: str = AS_WRITTEN
     """What may hold such values all the same, because it is told as it was written."""
+    replays: dict[str, str] = Field(default_factory=dict)
+    """How a replay of each batch came out; `not run` where there was none."""
     problems: tuple[str, ...]
     """What could not be looked at."""
 
@@ -124,14 +127,15 @@ def _target(config: PipelineConfig, into: Path | str, *, replace: bool) -> Path:
         raise InvalidOptionError(f"{str(named)!r} is no name of a zip file", hint=hint)
     target = Path(named)
     check_outside(config, target)
-    if replace and target.is_file():
+    there = os.path.isfile(target)  # noqa: PTH113 - that of a path fails where it may not look
+    if replace and there:
         return target
     try:
         return new_file(target)
     except InvalidOptionError as error:
-        raise InvalidOptionError(
-            error.message, hint="name a new file, or say that it may be replaced (--replace)"
-        ) from error
+        if there:
+            hint = "name a new file, or say that it may be replaced (--replace)"
+        raise InvalidOptionError(error.message, hint=hint) from error
 
 
 def _manifest(evidence: Evidence, at: datetime, *, personal: bool) -> PackManifest:
@@ -147,6 +151,7 @@ def _manifest(evidence: Evidence, at: datetime, *, personal: bool) -> PackManife
         head=evidence.verification.head,
         sound=evidence.verification.sound,
         personal=personal,
+        replays={r.batch_id: evidence.verdict(r.batch_id) for r in scope.records},
         problems=evidence.problems,
     )
 

@@ -9,16 +9,18 @@ from typing import Any, Protocol, TypeVar
 
 import polars as pl
 
-from jobforge.errors import AccountError, InvalidNameError, StorageError
+from jobforge.errors import AccountError, InvalidNameError, RecordError, StorageError
 from jobforge.pipeline import catalog, chain, lineage, query, schemas
 from jobforge.pipeline.accounts import BatchAccount, account
 from jobforge.pipeline.audit.chained import Sealed, read_chain
 from jobforge.pipeline.audit.findings import Findings, Verification
+from jobforge.pipeline.audit.pack_private import without_errors
 from jobforge.pipeline.audit.pack_rejects import discreet_contracts, packed_rejects
 from jobforge.pipeline.audit.verify import Progress, verify
 from jobforge.pipeline.config import PipelineConfig
 from jobforge.pipeline.layers.leaving import EDGE_OUTCOME, EDGE_STEP
 from jobforge.pipeline.models import BatchRecord, LayerTransitionLog
+from jobforge.pipeline.provenance import BATCH_ID, SOURCE_FILE, SOURCE_ROW
 from jobforge.pipeline.records import Record
 from jobforge.pipeline.rejects.snapshot import Snapshot, standing_moves
 from jobforge.pipeline.root import check_root
@@ -183,42 +185,67 @@ def _gathered(
     scope = find_scope(config, what)
     verification = verify(config, progress=progress)
     problems: list[str] = []
+    # Each of them needs all records: read for every batch anew, they take the square of the time.
+    snapshot = _snapshot(config)
     history = _tried(
         problems, "schema versions", partial(schemas.load, config, scope.domain, scope.table)
     )
     discreet = _tried(
         problems,
         "contracts of rejects",
-        partial(discreet_contracts, config, scope.domain, scope.table, history),
+        partial(discreet_contracts, config, scope.domain, scope.table, history, snapshot),
     )
     moved = [record for record in scope.records if standing_moves(record)]
-    accounts = [
-        _tried(problems, f"account of {r.batch_id}", partial(account, config, r.batch_id))
-        for r in moved
-    ]
+    hides = not personal and (discreet is None or bool(discreet))
+    accounts = []
+    for r in moved:
+        look = partial(account, config, r.batch_id, snapshot)
+        found = _tried(problems, f"account of {r.batch_id}", look)
+        if found is not None:
+            accounts.append(without_errors(found, r) if hides else found)
     rejects = {
         r.batch_id: _tried(
             problems,
             f"rejects of {r.batch_id}",
-            partial(packed_rejects, config, r, discreet, personal=personal),
+            partial(packed_rejects, config, r, discreet, personal=personal, snapshot=snapshot),
         )
         for r in moved
         if any(log.quarantine_file for log in standing_moves(r).values())
     }
+    told = tuple(read_chain(config, Findings()).entries)
+    problems += _without_record(scope, told)
     problems += [f"replay of {r.batch_id}: {r.why}" for r in replays if isinstance(r, NotRun)]
     return Evidence(
         scope=scope,
         originals=_originals(config, scope, problems),
         schemas=history,
-        accounts=tuple(found for found in accounts if found is not None),
+        accounts=tuple(accounts),
         rejects={batch: rows for batch, rows in rejects.items() if rows is not None},
         edges=tuple(_edges(config, scope, problems)),
-        chain=tuple(read_chain(config, Findings()).entries),
+        chain=told,
         verification=verification,
         discreet=discreet is None or bool(discreet),
         replays={replay.batch_id: replay for replay in replays},
         problems=tuple(problems),
     )
+
+
+def _snapshot(config: PipelineConfig) -> Snapshot | None:
+    """All batch records; None where one cannot be read, and whoever needs them says so."""
+    try:
+        return Snapshot.of(config)
+    except RecordError:
+        return None
+
+
+def _without_record(scope: Scope, told: Sequence[Sealed]) -> Iterator[str]:
+    """Batches of the table that the chain names, and that have no record any more."""
+    entries = [sealed.entry for sealed in told] if scope.kind == "table" else []
+    known = {record.batch_id for record in scope.records}
+    named = [e.batch_id for e in entries if (e.domain, e.table) == (scope.domain, scope.table)]
+    for batch in dict.fromkeys(named):
+        if batch not in known:
+            yield f"batch {batch}: the chain names it, and its record is missing"
 
 
 Found = TypeVar("Found")
@@ -273,9 +300,9 @@ def _left_out(snapshot: Snapshot, log: LayerTransitionLog) -> pl.DataFrame:
 
 
 def _grouped(snapshot: Snapshot, log: LayerTransitionLog) -> pl.DataFrame:
-    """How many records went into the rows of an aggregate."""
+    """How many records went into the rows of an aggregate; one may be in several of them."""
     step = pl.lit("grain: " + ", ".join(log.grain)).alias(EDGE_STEP)
-    rows = _scan(snapshot, str(log.groups_file))
+    rows = _scan(snapshot, str(log.groups_file)).select(BATCH_ID, SOURCE_FILE, SOURCE_ROW).unique()
     found = rows.select(step, pl.lit(_AGGREGATED).alias(EDGE_OUTCOME), pl.len())
     return found.collect(engine="streaming")
 

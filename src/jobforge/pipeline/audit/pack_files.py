@@ -15,6 +15,7 @@ from jobforge.errors import JobforgeError
 from jobforge.pipeline import chain
 from jobforge.pipeline.accounts import BatchAccount
 from jobforge.pipeline.audit.pack_evidence import NOT_RUN, Evidence
+from jobforge.pipeline.audit.pack_private import without_texts, without_values
 from jobforge.pipeline.config import PipelineConfig
 
 
@@ -145,17 +146,8 @@ def _replays(evidence: Evidence, *, personal: bool) -> Iterator[dict[str, Any]]:
             yield {"batch_id": record.batch_id, "verdict": NOT_RUN}
         else:
             told = replay.model_dump(mode="json")
-            yield told if personal else _without_values(told)
-
-
-def _without_values(told: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
-    """What a replay says, without the cells that it compared."""
-    if isinstance(told, dict):
-        return {
-            key: None if key in ("recorded", "replayed") else _without_values(value)
-            for key, value in told.items()
-        }
-    return [_without_values(entry) for entry in told] if isinstance(told, list) else told
+            told = told if personal else without_values(told)
+            yield without_texts(told) if evidence.discreet and not personal else told
 
 
 def _json(value: object) -> bytes:

@@ -27,7 +27,11 @@ _OWN_WORDS = {
 
 
 def discreet_contracts(
-    config: PipelineConfig, domain: str, table: str, history: SchemaHistory | None
+    config: PipelineConfig,
+    domain: str,
+    table: str,
+    history: SchemaHistory | None,
+    snapshot: Snapshot | None = None,
 ) -> tuple[dict[str, Any], ...]:
     """Every contract of a table that is known and classes a column as personal.
 
@@ -39,12 +43,13 @@ def discreet_contracts(
         domain: Business domain of the table.
         table: Its name.
         history: Its schema versions.
+        snapshot: All batch records; read unless given.
 
     Raises:
         StorageError: A record, or a file of rejects that is there, cannot be read.
     """
     declared = [version.contract for version in history.versions] if history is not None else []
-    snapshot = Snapshot.of(config)
+    snapshot = snapshot or Snapshot.of(config)
     for record in snapshot.records:
         for log in record.transitions if (record.domain, record.table) == (domain, table) else ():
             if log.quarantine_file is None:
@@ -65,6 +70,7 @@ def packed_rejects(
     discreet: Sequence[dict[str, Any]] | None,
     *,
     personal: bool,
+    snapshot: Snapshot | None = None,
 ) -> pl.DataFrame:
     """The rejected rows of a batch, one line for each reason.
 
@@ -78,14 +84,16 @@ def packed_rejects(
         discreet: The contracts of the table that have personal columns; None where that
             cannot be told, and every value may be personal.
         personal: Whether to tell the values of personal columns.
+        snapshot: All batch records; read unless given.
 
     Raises:
         StorageError: A record or a file cannot be read.
     """
-    rows = reject_rows(config, record.batch_id, personal=personal)
+    snapshot = snapshot or Snapshot.of(config)
+    rows = reject_rows(config, record.batch_id, personal=personal, snapshot=snapshot)
     if personal or (discreet is not None and not discreet):
         return rows
-    for file in reject_files(Snapshot.of(config), record):
+    for file in reject_files(snapshot, record):
         layer = file.log.target_layer
         shown: set[str] = set()
         if layer is not Layer.STAGED and discreet is not None:

@@ -137,9 +137,9 @@ FILES = (
 AS_WRITTEN = (
     "The records in batches/, chain/ and table.json and the contracts in contracts/ are told as "
     "they were written: the code of steps, conditions, arguments that are bound to functions, "
-    "patterns, allowed values and the words of types may hold personal values, and nothing in "
-    "them is masked. No other file of the pack repeats them, but for the names that steps and "
-    "rules were given."
+    "patterns, allowed values, the words of types and the messages of errors may hold personal "
+    "values, and nothing in them is masked. No other file of the pack "
+    "repeats them, but for the names that steps and rules were given."
 )
 """What masking does not reach: those files are as the chain has their hash, byte for byte."""
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import zipfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 
-from jobforge.errors import WriteError
-from jobforge.storage.publish import SPACE, Publication
+from jobforge.storage.publish import OUTSIDE, publish_file
 
 SUMS = "SHA256SUMS"
 _FIRST, _LAST = datetime(1980, 1, 1, tzinfo=UTC), datetime(2107, 12, 31, tzinfo=UTC)
@@ -19,7 +21,7 @@ _MODE = 0o100644 << 16
 
 
 def write_zip(target: Path, files: Mapping[str, bytes], at: datetime, *, replace: bool) -> None:
-    """Write files, and their hashes, as a zip file.
+    """Write files, and their hashes, as a zip file; what fails leaves no folder behind.
 
     Args:
         target: Where it is to be.
@@ -34,22 +36,24 @@ def write_zip(target: Path, files: Mapping[str, bytes], at: datetime, *, replace
     """
     whole = {**files, SUMS: sums(files)}
     moment = min(max(at.astimezone(UTC), _FIRST), _LAST).timetuple()[:6]
-    with Publication() as publication:
-        temp = publication.reserve(target, replace=replace)
-        try:
-            with zipfile.ZipFile(temp, "w") as archive:
-                for name in sorted(whole):
-                    about = zipfile.ZipInfo(name, moment)
-                    about.create_system = _UNIX
-                    about.external_attr = _MODE
-                    about.compress_type = zipfile.ZIP_DEFLATED
-                    archive.writestr(about, whole[name])
-        except OSError as error:
-            raise WriteError(
-                f"{target} could not be written: {error.strerror or error}", hint=SPACE
-            ) from error
-        publication.place()
-        publication.keep()
+
+    def write(temp: Path) -> None:
+        with zipfile.ZipFile(temp, "w") as archive:
+            for name in sorted(whole):
+                about = zipfile.ZipInfo(name, moment)
+                about.create_system = _UNIX
+                about.external_attr = _MODE
+                about.compress_type = zipfile.ZIP_DEFLATED
+                archive.writestr(about, whole[name])
+
+    missing = list(takewhile(lambda folder: not os.path.lexists(folder), target.parents))
+    try:
+        publish_file(target, write, replace=replace, hints=OUTSIDE)
+    except BaseException:
+        for folder in missing:  # those that were made for it, the innermost first
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def sums(files: Mapping[str, bytes]) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 from jobforge.contracts.contract import Contract
 from jobforge.pipeline import schemas
 from jobforge.pipeline.audit.routes import Rows
-from jobforge.pipeline.audit.traced import RowInLayer
+from jobforge.pipeline.audit.traced import CellChange, RowInLayer
 from jobforge.pipeline.config import Layer
 from jobforge.pipeline.footer import read_footer
 from jobforge.pipeline.models import BatchRecord, LayerTransitionLog
@@ -49,22 +49,28 @@ class Hidden:
 
     def row(self, row: RowInLayer) -> RowInLayer:
         """A row of a layer, as it is shown."""
-        if row.values is None or not self.any_in(row.layer):
+        if row.values is None or not (self.any_in(row.layer) or self.any_in(_below(row.layer))):
             return row
-        changes = tuple(
-            change.model_copy(
-                update={
-                    "before": dict.fromkeys(change.before, MASKED),
-                    "after": MASKED,
-                    "each": (),
-                }
-            )
-            if self.hides(row.layer, change.column)
-            else change
-            for change in row.changes
-        )
+        changes = tuple(self._change(row.layer, change) for change in row.changes)
         values = self.masked(row.layer, row.values)
         return row.model_copy(update={"values": values, "changes": changes})
+
+    def _change(self, layer: Layer, change: CellChange) -> CellChange:
+        """A change of a cell, as it is shown; the cells before are those of the layer below."""
+        hidden = self.hides(layer, change.column)
+        masked = [name for name in change.before if hidden or self.hides(_below(layer), name)]
+        if not hidden and not masked:
+            return change
+        update: dict[str, Any] = {"before": change.before | dict.fromkeys(masked, MASKED)}
+        if hidden:
+            update["after"] = MASKED
+        return change.model_copy(update=update | {"each": ()})
+
+
+def _below(layer: Layer) -> Layer:
+    """The layer before; of staged, itself."""
+    order = list(Layer)
+    return order[max(order.index(layer) - 1, 0)]
 
 
 NOTHING = Hidden()

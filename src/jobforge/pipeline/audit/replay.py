@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shutil
 import uuid
@@ -14,16 +16,16 @@ from jobforge import errors
 from jobforge.errors import InvalidOptionError
 from jobforge.pipeline import events, lineage, recovery
 from jobforge.pipeline.audit.replay_code import Code, NotRecoverableError, Transforms
-from jobforge.pipeline.audit.replay_compare import held_against
+from jobforge.pipeline.audit.replay_compare import held_against, varies
 from jobforge.pipeline.audit.replay_files import staged_file
 from jobforge.pipeline.audit.replay_result import LayerReplay, Replay, ReplayVerdict, worst
-from jobforge.pipeline.audit.replay_run import Again
+from jobforge.pipeline.audit.replay_run import Again, Ran
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.models import MOVES, BatchRecord, LayerTransitionLog, TransitionStatus
 from jobforge.pipeline.rejects.snapshot import Snapshot
 from jobforge.pipeline.root import check_outside, check_root
 from jobforge.storage.debris import mark, scratch_path
-from jobforge.storage.publish import make_folder
+from jobforge.storage.publish import OUTSIDE, make_folder
 
 _REPEATABLE = {
     kind.code
@@ -37,6 +39,12 @@ _REPEATABLE = {
 """Refusals for what rows, contract and code are; others are of the machine or of other writers."""
 _MEMORY = re.compile(r" failed: MemoryError\b")
 """How the error of a step tells that the machine had too little; it is one of the machine, too."""
+
+_ORDER = (
+    "differ from each other: what a step gives depends on the order of rows that have none, as "
+    "after `group_by` or `unique`, or on something else that is another thing each time"
+)
+"""Of a step whose result is not the same in two runs, one after the other."""
 
 
 def replay(
@@ -56,25 +64,22 @@ def replay(
     Args:
         config: Where the data root is.
         batch_id: The batch.
-        transforms: Steps that cannot be found by their names: functions that are
-            defined in a script or inside another function, lambdas, references
-            to a frame. All together, or by layer (`{"silver": [...]}`).
-        modules: Modules in which functions are looked for first.
-        into: A folder that is empty or not there yet, to keep what comes out in;
-            a data root of its own. Unless given, it is removed at the end.
-        compare: Whether to hold it against the record, or only to run it.
+        transforms: As for `PipelineEngine.replay`, and so are the others.
+        modules: Where functions are looked for first.
+        into: Where to keep what comes out.
+        compare: Whether to hold it against the record.
 
     Raises:
-        TableNotFoundError: There is no such batch.
-        InvalidOptionError: The batch moved no rows or has no staged file, the folder
-            is not empty or in the data root, or steps are given for a layer without.
-        InvalidConfigError: Steps are given for a layer that is none.
-        TableDamagedError: A recorded file is missing, or is not what was written.
-        StorageError: The replay cannot be written.
+        JobforgeError: As for `PipelineEngine.replay`.
     """
     check_root(config)
     code = Code(transforms, modules)
     code.check()
+    if into is not None and not isinstance(into, (str, os.PathLike)):
+        raise InvalidOptionError(
+            f"into is of type {type(into).__name__}, not a path",
+            hint="name a folder that is empty or not there yet",
+        )
     record = lineage.known(config, batch_id)
     staged, moves = _moves(record)
     snapshot = Snapshot.of(config)
@@ -187,7 +192,27 @@ def _layer(
     for other in found:
         if log.inputs and again.made_by.get(log.inputs[0].file) == other.transition_id:
             before = other.verdict or before
-    return held_against(again.snapshot, log, ran, before).model_copy(update={"file": file})
+    held = held_against(again.snapshot, log, ran, before).model_copy(update={"file": file})
+    if held.verdict is ReplayVerdict.DIFFERS and _varies(again, log, held, ran):
+        return held.model_copy(
+            update={
+                "verdict": ReplayVerdict.NOT_PROVABLE,
+                "reasons": (*held.reasons, f"two replays of it {_ORDER}"),
+            }
+        )
+    return held
+
+
+def _varies(again: Again, log: LayerTransitionLog, found: LayerReplay, ran: Ran) -> bool:
+    """Whether a transition comes out in another way when it is run once more."""
+    folder = again.folder / f"twice-{uuid.uuid4()}"
+    twice = Again(again.snapshot, again.record, again.code, folder, dict(again.files))
+    try:
+        return varies(log, found, ran, twice.run(log))
+    except NotRecoverableError:
+        return False  # nothing is known that excuses the difference
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -204,8 +229,13 @@ def _place(config: PipelineConfig, record: BatchRecord, into: Path | str | None)
         check_outside(config, folder)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InvalidOptionError(f"{folder} is no empty folder", hint="name another one")
-        make_folder(folder)
-        yield folder
+        there = folder.exists()
+        make_folder(folder, OUTSIDE)
+        try:
+            yield folder
+        except BaseException:
+            _empty(folder, itself=not there)  # or the next try would be refused
+            raise
         return
     # With a marker, as that of a transition: where this process dies, the next run of the data
     # root removes the folder, and nobody erases from the batch meanwhile.
@@ -219,3 +249,15 @@ def _place(config: PipelineConfig, record: BatchRecord, into: Path | str | None)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         marker.done()
+
+
+def _empty(folder: Path, *, itself: bool) -> None:
+    """Remove what a replay that was stopped left in a folder that was empty, or was not there."""
+    with contextlib.suppress(OSError):
+        for entry in folder.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink()
+        if itself:
+            folder.rmdir()

@@ -7,7 +7,7 @@ import functools
 import importlib
 import inspect
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from types import ModuleType
@@ -24,6 +24,7 @@ from jobforge.quality.recipes import step_of
 Transforms = Mapping[str, Sequence[Transform]] | Sequence[Transform]
 """Steps by layer, or all together."""
 _WITH_STEPS = (Layer.SILVER, Layer.GOLD)
+_EXAMPLES = {"function": "tidy, deduplicate('id')", "module": "etl, shared.steps"}
 _CLASS = re.compile(r"\s*(?:@.*\n\s*)*class\b")
 """The text of a class begins so: what ran was an object of it."""
 
@@ -72,31 +73,41 @@ class Code:
         return list(self.given)
 
     def check(self) -> None:
-        """Refuse steps that are given for a layer that has none.
+        """Refuse what is no code, and steps that are given for a layer that has none.
 
         Raises:
             InvalidConfigError: There is no such layer.
-            InvalidOptionError: It has no steps.
+            InvalidOptionError: It has no steps, or something that is given is no list of
+                functions, or of modules.
         """
-        for name in self.given if isinstance(self.given, Mapping) else ():
+        _check_all("modules", self.modules, "module", lambda one: isinstance(one, ModuleType))
+        if not isinstance(self.given, Mapping):
+            _check_all("transforms", self.given, "function", callable)
+            return
+        for name, steps in self.given.items():
             layer = parse_layer(name)
             if layer not in _WITH_STEPS:
                 raise InvalidOptionError(
                     f"transforms are given for {layer}, which has none",
                     hint=f"the layers that have some are {' and '.join(_WITH_STEPS)}",
                 )
+            _check_all(f"transforms of {layer}", steps, "function", callable)
 
     def _step(self, was: TransformRef, given: Sequence[Transform]) -> Recovered:
         changed: list[str] = []
         found: list[Recovered] = []
-        for function in chain(given, self._candidates(was)):
-            one = self._matched(was, function)
-            if isinstance(one, Recovered):
-                found.append(one)
-                if not one.doubts:
-                    break
-            elif one is not None:
-                changed.append(one)
+        try:
+            for function in chain(given, self._candidates(was)):
+                one = self._matched(was, function)
+                if isinstance(one, Recovered):
+                    found.append(one)
+                    if not one.doubts:
+                        break
+                elif one is not None:
+                    changed.append(one)
+        except NotRecoverableError:
+            if not found:  # its own module came last, and might have been without a doubt
+                raise
         if found:
             return min(found, key=lambda one: len(one.doubts))
         if was.recipe is not None:
@@ -105,13 +116,15 @@ class Code:
 
     def _matched(self, was: TransformRef, function: Transform) -> Recovered | str | None:
         """A step that is the recorded one; why not, where it has its name; else None."""
-        now = fingerprint(function, was.name)
+        inner = unwrap(function)
         # A class has the text of its objects, and is none of them.
-        other = inspect.isclass(unwrap(function)) and not (was.importable or was.definition)
-        if other or _last(now.qualified_name) != _last(was.qualified_name):
-            return None
-        held = _held_otherwise(was, now)
-        if was.code_sha256 == now.code_sha256 and not held:
+        other = inspect.isclass(inner) and not (was.importable or was.definition)
+        if other or _called(inner, was.name) != _last(was.qualified_name):
+            return None  # before its text is read, which takes longer
+        now = fingerprint(function, was.name)
+        same = was.code_sha256 == now.code_sha256 or _same_bytecode(was, now)
+        held = _held_otherwise(was, now, same=same)
+        if same and not held:
             return Recovered(function, tuple(_doubts(was, now)))
         if held and was.source_sha256 == now.source_sha256:
             return f"{was.name} holds another value of {', '.join(held)} than it did"
@@ -130,18 +143,66 @@ class Code:
         name = _name_in_module(was)
         if _unfindable(was) is not None:
             return
-        modules = chain(self.modules, [] if _home(was) == "__main__" else [_imported(was)])
+        home = () if _home(was) == "__main__" else (was,)
+        modules = chain(self.modules, map(_imported, home))  # not before its turn
         for found in (named(module, name) for module in modules):
             if callable(found) and (was.importable or not inspect.isclass(found)):
                 yield _with_arguments(was, found)
 
 
-def _held_otherwise(was: TransformRef, now: TransformRef) -> list[str]:
-    """Names of what the function holds that is not as it was; older records do not tell."""
-    if was.source_sha256 is None:
+def _check_all(what: str, given: object, kind: str, fits: Callable[[object], bool]) -> None:
+    """Refuse what is no list of functions, or of modules.
+
+    Raises:
+        InvalidOptionError: It is something else, or an entry is.
+    """
+    # Not any iterable: a generator that was looked at once would be empty when it counts.
+    if not isinstance(given, (list, tuple)):
+        raise InvalidOptionError(
+            f"{what} is {_a(given)}, not a list",
+            hint=f"pass a list of {kind}s: [{_EXAMPLES[kind]}]",
+        )
+    for number, one in enumerate(given, start=1):
+        if not fits(one):
+            raise InvalidOptionError(
+                f"entry {number} of {what} is {_a(one)}, not a {kind}",
+                hint=f"pass the {kind} itself: [{_EXAMPLES[kind]}]",
+            )
+
+
+def _a(value: object) -> str:
+    return "None" if value is None else f"of type {type(value).__name__}"
+
+
+def _held_otherwise(was: TransformRef, now: TransformRef, *, same: bool) -> list[str]:
+    """Names of what the function holds that is not as it was; older records do not tell.
+
+    What a function has as defaults is held where no module has the function, and is read
+    where one has. So of the same code only what both hold is compared, and the state of
+    an object, which its code does not tell.
+    """
+    if was.source_sha256 is None and was.bytecode_sha256 is None:
         return []
     names = [*was.bound, *(name for name in now.bound if name not in was.bound)]
-    return [name for name in names if was.bound.get(name) != now.bound.get(name)]
+    both = was.bound.keys() & now.bound.keys()
+    return [
+        name
+        for name in names
+        if was.bound.get(name) != now.bound.get(name)
+        and (not same or name in both or name.startswith("self."))
+    ]
+
+
+def _read_otherwise(was: TransformRef, now: TransformRef) -> list[str]:
+    """Names of what the function reads in its module, or has as default, that is not as it was."""
+    then, by_now = was.reads | was.bound, now.reads | now.bound
+    return [name for name, text in then.items() if by_now.get(name, text) != text]
+
+
+def _same_bytecode(was: TransformRef, now: TransformRef) -> bool:
+    """Whether the bytecode is the same, where one of both has no text to go by."""
+    one = (was.source_sha256 is None) != (now.source_sha256 is None)
+    return one and was.bytecode_sha256 is not None and was.bytecode_sha256 == now.bytecode_sha256
 
 
 def _made(was: TransformRef) -> Recovered:
@@ -165,8 +226,12 @@ def _doubts(was: TransformRef, now: TransformRef) -> list[str]:
     doubts = [f"{was.name}: {was.unprovable}"] if was.unprovable is not None else []
     if was.module_sha256 is not None and was.module_sha256 != now.module_sha256:
         doubts.append(f"the file that {was.name} stands in has changed since it ran")
+    if other := _read_otherwise(was, now):
+        doubts.append(f"{was.name} reads another value of {', '.join(other)} than it did")
     if was.code_sha256 is None:
         doubts.append(f"{was.name}: its code could not be read when it ran")
+    if was.code_sha256 != now.code_sha256:
+        doubts.append(f"{was.name}: its text is not known, only that its bytecode is the same")
     return doubts
 
 
@@ -247,6 +312,12 @@ def _name_in_module(was: TransformRef) -> str:
 def _home(was: TransformRef) -> str:
     """The module of a function; older records have it in its name only."""
     return was.module or was.qualified_name.rpartition(".")[0] or "?"
+
+
+def _called(inner: Transform, otherwise: str) -> str:
+    """The name of a function, or of the class of an object, as a fingerprint ends with it."""
+    plain = inspect.isroutine(inner) or inspect.isclass(inner)
+    return _last(str(getattr(inner if plain else type(inner), "__qualname__", otherwise)))
 
 
 def _last(qualified: str) -> str:

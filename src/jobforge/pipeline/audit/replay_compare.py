@@ -12,11 +12,11 @@ from jobforge._version import __version__
 from jobforge.errors import AbandonedError, TableDamagedError
 from jobforge.pipeline.audit.replay_files import removal_of, whole
 from jobforge.pipeline.audit.replay_result import Compared, LayerReplay, ReplayVerdict, What
-from jobforge.pipeline.audit.replay_rows import differing
+from jobforge.pipeline.audit.replay_rows import Added, differing
 from jobforge.pipeline.audit.replay_run import Ran
 from jobforge.pipeline.content import contents_of
 from jobforge.pipeline.footer import read_footer
-from jobforge.pipeline.layers.adding import may_add
+from jobforge.pipeline.layers.adding import is_sum, may_add
 from jobforge.pipeline.models import Contents, LayerTransitionLog, TransitionStatus
 from jobforge.pipeline.rejects.snapshot import Snapshot
 
@@ -59,6 +59,45 @@ def held_against(
         notes=() if wrong else ran.doubts,
         compared=compared,
     )
+
+
+def varies(log: LayerTransitionLog, found: LayerReplay, ran: Ran, other: Ran) -> bool:
+    """Whether two replays of a transition differ from each other where they differ from its record.
+
+    What is the same in both is no less a difference for what is not: a value that
+    was altered beside a number that is another one each time.
+
+    Args:
+        log: The transition as it was recorded.
+        found: What is known of the difference.
+        ran: The transition, run again.
+        other: The same once more.
+
+    Raises:
+        TableDamagedError: What came out cannot be read.
+    """
+    codes = [one.error.code if one.error is not None else None for one in (ran, other)]
+    if codes[0] != codes[1]:
+        return True
+    if _counts(log, ran) and not _counts(ran.log, other):
+        return False
+    wrong = [one for one in found.compared if not one.same]
+    twice = {}
+    for what, was, now in _pairs(ran.log, other.log):
+        if any(one.what == what for one in wrong):
+            known = (ran.log.contents, other.log.contents) if what == "rows" else (None, None)
+            pair = (was, ran.path(was))
+            twice[what] = _compared(what, pair, other.path(now), known, (ran.log, other.log))
+    return bool(wrong) and all(_covers(twice[one.what], one) for one in wrong)
+
+
+def _covers(twice: Compared, found: Compared) -> bool:
+    """Whether the difference of two replays is one where that from the record is."""
+    if twice.same or (twice.last_bits_only and not found.last_bits_only):
+        return False
+    if not twice.columns:
+        return True  # their rows cannot be told to belong together
+    return bool(found.columns) and set(found.columns) <= set(twice.columns)
 
 
 def _excuses(
@@ -122,20 +161,26 @@ def _number(rows: int | None) -> str:
     return "no" if rows is None else f"{rows:,}"
 
 
-def _files(snapshot: Snapshot, log: LayerTransitionLog, ran: Ran) -> list[Compared]:
-    pairs: list[tuple[What, str | None, str | None]] = [
-        ("rows", log.target_file, ran.log.target_file),
-        ("rejects", log.quarantine_file, ran.log.quarantine_file),
-        ("left out", log.edges_file, ran.log.edges_file),
-        ("groups", log.groups_file, ran.log.groups_file),
+def _pairs(
+    log: LayerTransitionLog, now: LayerTransitionLog
+) -> list[tuple[What, str | None, str | None]]:
+    """The files of a transition, and those that came out."""
+    return [
+        ("rows", log.target_file, now.target_file),
+        ("rejects", log.quarantine_file, now.quarantine_file),
+        ("left out", log.edges_file, now.edges_file),
+        ("groups", log.groups_file, now.groups_file),
     ]
+
+
+def _files(snapshot: Snapshot, log: LayerTransitionLog, ran: Ran) -> list[Compared]:
     found = []
-    for what, was, now in pairs:
+    for what, was, now in _pairs(log, ran.log):
         if was is None and now is None:
             continue
         there = _there(snapshot, was, log.content_hash if what == "rows" else None)
         known = (log.contents, ran.log.contents) if what == "rows" else (None, None)
-        found.append(_compared(what, (was, there), ran.path(now), known, _added(ran.log)))
+        found.append(_compared(what, (was, there), ran.path(now), known, (log, ran.log)))
     return found
 
 
@@ -150,7 +195,7 @@ def _compared(
     recorded: tuple[str | None, Path | None],
     replayed: Path | None,
     known: tuple[Contents | None, Contents | None],
-    added: int,
+    logs: tuple[LayerTransitionLog, LayerTransitionLog],
 ) -> Compared:
     """Two files by what they hold; by what the logs say of that, where these can be compared.
 
@@ -170,7 +215,7 @@ def _compared(
     if (file is not None and there is None) or (there is None and replayed is None):
         return found
     with _readable(there):
-        return found.model_copy(update=_difference(there, replayed, added))
+        return found.model_copy(update=_difference(there, replayed, logs))
 
 
 @contextmanager
@@ -191,12 +236,15 @@ def _readable(path: Path | None) -> Iterator[None]:
         ) from error
 
 
-def _added(log: LayerTransitionLog) -> int:
-    """How many floats one value may be the sum of; 0 where no step adds any."""
-    return max(log.row_count_in or 0, 1) if may_add(log) else 0
+def _added(log: LayerTransitionLog, now: LayerTransitionLog) -> Added:
+    """How many floats a value of a column may be the sum of; 0 where no step adds any."""
+    floats = max(now.row_count_in or 0, 1) if may_add(now) else 0
+    return lambda name: floats if is_sum(log, name) else 0
 
 
-def _difference(there: Path | None, replayed: Path | None, added: int) -> dict[str, object]:
+def _difference(
+    there: Path | None, replayed: Path | None, logs: tuple[LayerTransitionLog, LayerTransitionLog]
+) -> dict[str, object]:
     """Which rows differ, as fields of `Compared`."""
     frames = [pl.scan_parquet(p, glob=False) if p is not None else None for p in (there, replayed)]
     one, other = frames
@@ -213,7 +261,7 @@ def _difference(there: Path | None, replayed: Path | None, added: int) -> dict[s
         told = [f"{n} ({was.get(n, 'none')}, now {now.get(n, 'none')})" for n in names]
         return {"columns": tuple(told) or ("their order",)}
     discreet = any(read_footer(p).discreet for p in (there, replayed) if p is not None)
-    found = differing(one, other, show=not discreet, added=added)
+    found = differing(one, other, show=not discreet, added=_added(*logs), grain=logs[0].grain)
     return {
         "differing": found.rows,
         "columns": found.columns,

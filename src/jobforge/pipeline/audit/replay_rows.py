@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from jobforge.pipeline.audit.replay_result import RowDifference
-from jobforge.pipeline.content import bits
+from jobforge.pipeline.content import bits, instance
 from jobforge.pipeline.provenance import SOURCE_FILE, SOURCE_ROW, data_columns
 from jobforge.quality.columns import column, columns, free_name
 
@@ -25,7 +25,17 @@ _SPACING: dict[pl.DataType, float] = {
 floats of one sign is off by n - 1 halves, and two orders of adding them differ by twice that; one
 spacing more is for what is computed of the sum, such as a mean. Where floats of both signs cancel
 out, the rest may be off by more: that is told as a difference."""
+_FARTHEST: dict[pl.DataType, float] = {
+    pl.Float64(): 2.0**-40,
+    pl.Float32(): 2.0**-11,
+    pl.Float16(): 2.0**-7,
+}
+"""What no order of adding excuses, however many floats there are. Roundings mostly cancel out, and
+what is left grows as the root of their number: the first two are 4,096 spacings, of 16 million
+floats. The bound for the worst order would let pass any change of a sum of that many Float32."""
 _SEED = 7
+Added = Callable[[str], int]
+"""How many floats a value of a column may be the sum of; 0 where it is no sum."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,7 @@ class Different:
     """The rows that are not the same in two frames.
 
     Args:
-        rows: How many: of two that belong together, one.
+        rows: How many: of two that belong together, one; else those of the frame that has more.
         columns: The columns that differ.
         first: The first of them, value by value.
         last_bits: Whether they differ in the last bits of sums of floats, and in nothing else.
@@ -46,18 +56,25 @@ class Different:
 
 
 def differing(
-    recorded: pl.LazyFrame, replayed: pl.LazyFrame, *, show: bool, added: int
+    recorded: pl.LazyFrame,
+    replayed: pl.LazyFrame,
+    *,
+    show: bool,
+    added: Added,
+    grain: Sequence[str] = (),
 ) -> Different:
     """The rows that differ between two frames of the same columns.
 
     Rows belong together that name the same source record; where they name none,
-    those whose other values than floats are the same.
+    those of the same grain; without one, those whose other values than floats are
+    the same.
 
     Args:
         recorded: As it was.
         replayed: As it came out.
         show: Whether values may be shown.
-        added: How many floats one value may be the sum of; 0 where none is a sum.
+        added: How many floats one value of a column may be the sum of.
+        grain: The columns that tell one row from another, where these were declared.
     """
     schema = recorded.collect_schema()
     names = data_columns(schema.names())
@@ -66,12 +83,18 @@ def differing(
     key = [name for name in (SOURCE_FILE, SOURCE_ROW) if name in schema]
     if SOURCE_ROW not in key or one[SOURCE_ROW].null_count() or other[SOURCE_ROW].null_count():
         key = [name for name in schema if name not in floats and name in one.columns]
+        if grain and all(name in names for name in grain):
+            key = [*grain]
     pairs = _paired(*(_numbered(rows, key) for rows in (one, other)))
     changed = [name for name in names if any(_differ(a, b, name) for a, b in pairs if a and b)]
     first = [told for a, b in pairs[:_SHOWN] for told in _told(a, b, names, show=show)]
-    whole = max(one.height, other.height) <= _MATCHED
-    count = len(pairs) if whole else max(one.height, other.height)
-    return Different(count, tuple(changed), tuple(first), _nearly(one, other, floats, added))
+    sums = {name: added(name) for name in floats if added(name)}
+    return Different(
+        rows=max(one.height, other.height),
+        columns=tuple(changed),
+        first=tuple(first),
+        last_bits=_nearly(one, other, sums),
+    )
 
 
 Row = dict[str, Any]
@@ -107,7 +130,11 @@ def _numbered(rows: pl.DataFrame, key: Sequence[str]) -> dict[tuple[Any, ...], R
     found: dict[tuple[Any, ...], Row] = {}
     times: dict[tuple[Any, ...], int] = {}
     ordered = _ordered(rows, [*key, *(name for name in rows.columns if name not in key)])
-    for row in ordered.head(_MATCHED).iter_rows(named=True):
+    texts = [
+        _readable(column(name), rows.schema[name]).alias(name)
+        for name in data_columns(rows.columns)
+    ]
+    for row in ordered.head(_MATCHED).with_columns(texts).iter_rows(named=True):
         own = tuple(_text(row[name]) for name in key)
         times[own] = times.get(own, 0) + 1
         found[*own, times[own]] = row
@@ -161,23 +188,55 @@ def _differ(one: Row, other: Row, name: str) -> bool:
     return _text(one[name]) != _text(other[name])
 
 
-def _nearly(one: pl.DataFrame, other: pl.DataFrame, floats: Sequence[str], added: int) -> bool:
-    """Whether rows are the same but for the last bits of sums of floats."""
-    if not added or one.height != other.height or not floats or not one.height:
+def _nearly(one: pl.DataFrame, other: pl.DataFrame, sums: Mapping[str, int]) -> bool:
+    """Whether rows are the same but for the last bits of sums of floats.
+
+    Args:
+        one: Rows.
+        other: The rows that they are held against.
+        sums: The columns that are sums, with how many floats each may be the sum of.
+    """
+    if one.height != other.height or not sums or not one.height:
         return False
-    rest = [name for name in one.columns if name not in floats]
-    a, b = (_ordered(rows, [*rest, *floats]) for rows in (one, other))
-    if rest and not a.select(columns(rest)).equals(b.select(columns(rest))):
+    rest = [name for name in one.columns if name not in sums]
+    a, b = (_ordered(rows, [*rest, *sums]) for rows in (one, other))
+    exact = [bits(column(n), one.schema[n]).alias(str(at)) for at, n in enumerate(rest)]
+    if exact and not a.select(exact).equals(b.select(exact)):
         return False
-    return all(_near(a[name], b[name], added) for name in floats)
+    return all(_near(a[name], b[name], added) for name, added in sums.items())
 
 
 def _near(one: pl.Series, other: pl.Series, added: int) -> bool:
-    nearest = added * _SPACING[one.dtype]
+    nearest = min(added * _SPACING[one.dtype], _FARTHEST[one.dtype])
     a, b = pl.lit(one.cast(pl.Float64)), pl.lit(other.cast(pl.Float64))
     larger = pl.max_horizontal(a.abs(), b.abs())
     close = ((a - b).abs() <= larger * nearest) | a.eq_missing(b)
     return bool(pl.select(close.fill_null(value=False).all()).item())
+
+
+def _readable(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """A value of which Python's text is another one for other bits.
+
+    Its own types have no nanoseconds, one NaN for all, and no offset for an hour
+    that a clock shows twice.
+    """
+    if dtype.is_temporal():
+        return value.dt.to_string("iso")
+    if dtype.is_float():
+        number = bits(value, dtype).cast(pl.String)
+        return (
+            pl.when(value.is_nan()).then("NaN of bits " + number).otherwise(value.cast(pl.String))
+        )
+    if isinstance(dtype, pl.Struct):
+        fields = [
+            _readable(value.struct.field(field.name), instance(field.dtype)).alias(field.name)
+            for field in dtype.fields
+        ]
+        return pl.when(value.is_not_null()).then(pl.struct(fields)) if fields else value
+    if isinstance(dtype, (pl.List, pl.Array)):
+        items = value.arr.to_list() if isinstance(dtype, pl.Array) else value
+        return items.list.eval(_readable(pl.element(), instance(dtype.inner)))
+    return value
 
 
 def _text(value: object) -> str | None:

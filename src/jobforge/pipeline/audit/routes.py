@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ import polars as pl
 
 from jobforge.errors import TableDamagedError
 from jobforge.pipeline.audit.attribution import step_by_step
+from jobforge.pipeline.audit.cells import exact_rows, same
 from jobforge.pipeline.audit.traced import CellChange, RecordName, RowInLayer, StepChange
 from jobforge.pipeline.config import Layer
-from jobforge.pipeline.models import MOVES, BatchRecord, LayerTransitionLog
+from jobforge.pipeline.models import MOVES, BatchRecord, LayerTransitionLog, Operation
 from jobforge.pipeline.provenance import SOURCE_FILE, SOURCE_ROW, data_columns
 from jobforge.pipeline.rejects.snapshot import Snapshot
 from jobforge.quality.rules import OnFail
@@ -30,16 +31,18 @@ def ways_down(record: BatchRecord, log: LayerTransitionLog) -> list[LayerTransit
 
 
 def maker_of(
-    record: BatchRecord, layer: Layer, names: Iterable[str] = (), version: int | None = None
+    record: BatchRecord,
+    layer: Layer,
+    there: Iterable[LayerTransitionLog] = (),
+    version: int | None = None,
 ) -> LayerTransitionLog | None:
     """The transition by which a batch came into a layer.
 
     Args:
         record: The batch.
         layer: The layer.
-        names: Names of the files of the version that is looked at, where there are
-            several transitions to choose from.
-        version: The number of that version, for one whose files were put together: what
+        there: The transitions that the rows of the version that is looked at came by.
+        version: The number of that version, for one of which they are not on record: what
             came later is not in it.
     """
     made = [
@@ -47,10 +50,33 @@ def maker_of(
         for log in record.transitions
         if log.operation in MOVES and log.target_layer is layer and log.target_file is not None
     ]
-    known = set(names)
-    there = [log for log in made if Path(str(log.target_file)).name in known]
+    known = {log.transition_id for log in there}
+    own = [log for log in made if log.transition_id in known]
     before = [log for log in made if version is None or (log.table_version or 0) <= version]
-    return next(reversed(there or before or made), None)
+    return next(reversed(own or before or made), None)
+
+
+def makers_of(snapshot: Snapshot, files: Sequence[str]) -> Iterator[LayerTransitionLog]:
+    """The transitions of batches that the rows of files came by.
+
+    A file that an erasure wrote anew, or that others were compacted into, is followed back.
+    """
+    logs = [log for record in snapshot.records for log in record.transitions]
+    made = {log.target_file: log for log in logs if log.target_file is not None}
+    before = {new.file: new.instead_of for log in logs for new in log.added if new.instead_of}
+    waiting, seen = list(files), set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        log = made.get(name)
+        if log is None:
+            waiting += [before[name]] if name in before else []
+        elif log.operation is Operation.COMPACT:
+            waiting += [entry.file for entry in log.inputs]
+        else:
+            yield log
 
 
 Key = tuple[str, int]
@@ -126,7 +152,7 @@ def rows_in(path: Path, names: Sequence[RecordName]) -> dict[Key, list[dict[str,
         TableDamagedError: It cannot be read.
     """
     found: dict[Key, list[dict[str, Any]]] = {key_of(name): [] for name in names}
-    for row in frame_of(path, names).iter_rows(named=True):
+    for row in exact_rows(frame_of(path, names)):
         if SOURCE_ROW in row:
             found[row[SOURCE_FILE], row[SOURCE_ROW]].append(row)
     return found
@@ -177,8 +203,10 @@ def _changes(
         sources = origin.values if origin is not None else ()
         if not sources and name in below:
             sources = (name,)
-        before = {source: below[source] for source in sources if source in below}
-        if list(before.values()) == [values[name]] and _same(before, values[name]):
+        made_of = {source: below[source] for source in sources if source in below}
+        # What stood there before is told too, where a cell takes the place of another.
+        before = {name: below[name], **made_of} if name in below else made_of
+        if len(made_of) == 1 and all(same(cell, values[name]) for cell in before.values()):
             continue
         if not before and values[name] is None:
             continue
@@ -186,13 +214,7 @@ def _changes(
         steps = tuple(step for step in steps if step != "rename") or steps
         after = values[name]
         each: tuple[StepChange, ...] = ()
-        if len(steps) > 1 and list(before) == [name]:
+        if len(steps) > 1 and list(made_of) == [name]:
             each = step_by_step(log, name, steps, below, after)
             steps = tuple(change.step for change in each) or steps
         yield CellChange(column=name, before=before, after=after, steps=steps, each=each)
-
-
-def _same(before: Mapping[str, Any], after: Any) -> bool:  # noqa: ANN401 - any cell
-    """Whether one cell is another: the same value of the same type."""
-    (value,) = before.values()
-    return type(value) is type(after)

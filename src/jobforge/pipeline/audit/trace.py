@@ -11,6 +11,7 @@ import polars as pl
 from jobforge.errors import InvalidOptionError, RecordNotFoundError, TableDamagedError
 from jobforge.pipeline import lineage
 from jobforge.pipeline.adoption import known_store
+from jobforge.pipeline.audit.cells import exact_rows
 from jobforge.pipeline.audit.conditions import by_key, by_sql
 from jobforge.pipeline.audit.places import places_of, with_rebuilt
 from jobforge.pipeline.audit.private import NOTHING, Hidden, hidden_of
@@ -20,6 +21,7 @@ from jobforge.pipeline.audit.routes import (
     in_layer,
     key_of,
     maker_of,
+    makers_of,
     unreadable,
     ways_down,
 )
@@ -82,11 +84,13 @@ def trace(config: PipelineConfig, table: str, asked: Asked) -> Trace:
     seen = look(config, table, asked.layer, asked.version)
     found, matched = _rows(seen, asked)
     snapshot = Snapshot(config, _records_of(config, seen))
-    names: tuple[str, ...] = ()
+    there: tuple[LayerTransitionLog, ...] = ()
     if seen.version is not None:
         store = known_store(config, seen.layer, seen.domain, seen.table, seen.version)
-        names = tuple(file.name for file in store.version(seen.version).files)
-    tracer = _Tracer(config, Rows(snapshot), seen, asked, names)
+        folder = f"{seen.layer}/{seen.domain}/{seen.table}"
+        files = [f"{folder}/{file.name}" for file in store.version(seen.version).files]
+        there = tuple(makers_of(snapshot, files))
+    tracer = _Tracer(config, Rows(snapshot), seen, asked, there)
     return Trace(
         table=seen.table,
         domain=seen.domain,
@@ -173,14 +177,14 @@ class _Tracer:
     rows: Rows
     seen: Seen
     asked: Asked
-    files: tuple[str, ...]
-    """Names of the files of the version."""
+    there: tuple[LayerTransitionLog, ...]
+    """The transitions that the rows of the version came by."""
 
     def row(self, found: pl.DataFrame) -> RowTrace:
         """One row of the table, followed down; as a frame, whose cells are exact."""
-        values = found.row(0, named=True)
+        (values,) = exact_rows(found)
         record = lineage.known(self.config, str(values[BATCH_ID]))
-        log = maker_of(record, self.seen.layer, self.files, self.seen.version)
+        log = maker_of(record, self.seen.layer, self.there, self.seen.version)
         if log is None:
             raise TableDamagedError(
                 f"the batch {record.batch_id} has no record of how it came to {self.seen.layer}",
@@ -237,12 +241,13 @@ class _Tracer:
             RecordName(batch_id=record.batch_id, source_file=file, source_row=number)
             for file, number in shown.iter_rows()
         ]
-        key = found.select(columns(log.grain)).row(0, named=True)
+        (values,) = exact_rows(found)
+        key = {name: values[name] for name in log.grain}
         why = ""
         if self.rows.snapshot.was_rewritten(str(log.groups_file)):
             why = "records were erased since: what they gave to the row is in it still"
         return RowTrace(
-            row=hidden.row(in_layer(log, found.row(0, named=True), None)),
+            row=hidden.row(in_layer(log, values, None)),
             reach="group",
             key=hidden.masked(log.target_layer, key),
             records=members.height,

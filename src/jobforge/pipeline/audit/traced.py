@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import PlainSerializer
+
+from jobforge.pipeline.audit.cells import plain
 from jobforge.pipeline.config import Layer
 from jobforge.pipeline.models import ContractRef
 from jobforge.pipeline.records import Record
 from jobforge.pipeline.transform_ref import TransformRef
+
+Cell = Annotated[Any, PlainSerializer(plain, when_used="json")]
+"""Whatever a table can hold; times that Python's own types cannot hold are ISO 8601 text."""
 
 
 class RecordName(Record):
@@ -23,17 +29,18 @@ class StepChange(Record):
     """What one step made of a cell."""
 
     step: str
-    before: Any
-    after: Any
+    before: Cell
+    after: Cell
 
 
 class CellChange(Record):
-    """A cell that is another than those of the layer before that it is made of."""
+    """A cell that is another than those that it is made of, or than the one that had its name."""
 
     column: str
-    before: dict[str, Any]
-    """The cells that it is made of, as far as they are known, by their columns."""
-    after: Any
+    before: dict[str, Cell]
+    """The cell of the layer before that had its name, and those that it is made of, as far as they
+    are known, by their columns."""
+    after: Cell
     steps: tuple[str, ...]
     """The step that did it; where several work on the column and it cannot be told which of them
     did, all of them, in order."""
@@ -52,7 +59,7 @@ class RowInLayer(Record):
     """Relative to the data root."""
     version: int | None
     """The version of the table that brought it; null for staged."""
-    values: dict[str, Any] | None
+    values: dict[str, Cell] | None
     """Null where the file was removed on purpose, by `clean`."""
     changes: tuple[CellChange, ...] = ()
     transforms: tuple[TransformRef, ...] = ()
@@ -87,7 +94,7 @@ class SourcePlace(Record):
     cells: str | None = None
     raw: str | None = None
     """The text of the record exactly as the file has it."""
-    rebuilt: dict[str, Any] | None = None
+    rebuilt: dict[str, Cell] | None = None
     """The record as staged has it, where its text cannot be had."""
     why: str = ""
     """Why something of this is not told."""
@@ -108,7 +115,7 @@ class RowTrace(Record):
     reach: Literal["record", "group", "batch"]
     """Whether it is of one record, of the records of its group, or can be followed to its batch
     alone."""
-    key: dict[str, Any]
+    key: dict[str, Cell]
     """Its group, by the columns of the grain."""
     records: int | None
     """How many source records went into it; null where that is not known."""
@@ -138,6 +145,22 @@ Fate = Literal[
 ]  # fmt: skip
 
 
+class LeftRows(Record):
+    """Rows of a record that left a layer in one way."""
+
+    fate: Fate
+    by: tuple[str, ...]
+    """The rules, filter or function."""
+    reasons: tuple[str, ...] = ()
+    """In words."""
+    state: str | None = None
+    """Of rejected rows: open, cured, waived or duplicate."""
+    rows: int | None = None
+    """How many; null where that is not on record."""
+    file: str | None = None
+    """The file of quarantine; relative to the data root."""
+
+
 class LayerFate(Record):
     """What became of a record in one layer."""
 
@@ -155,13 +178,17 @@ class LayerFate(Record):
     """Of a rejected row: open, cured, waived or duplicate."""
     rows: int = 0
     """Rows of the layer that are of it."""
-    keys: tuple[dict[str, Any], ...] = ()
+    keys: tuple[dict[str, Cell], ...] = ()
+    left: tuple[LeftRows, ...] = ()
+    """What left besides what `fate` says, where a step made several rows of the record. A filter
+    or function is named only where no row of its own is left in the layer or in quarantine."""
     file: str | None = None
     """The file of the layer, or of quarantine; relative to the data root."""
     current: bool | None = None
     """Whether the newest version of the table has it; null where there is nothing to have."""
     replaced_by: str | None = None
-    """What took its place: version, operation and batch."""
+    """What took its place, the last time that something did: version, operation and batch. Neither
+    a compaction nor an erasure of other records does: they put its rows into other files."""
 
 
 class RecordImpact(Record):

@@ -16,11 +16,11 @@ from jobforge.pipeline.audit.accounts import check_logs
 from jobforge.pipeline.audit.chained import Told, read_chain
 from jobforge.pipeline.audit.files import check_files
 from jobforge.pipeline.audit.findings import Findings, Verification
-from jobforge.pipeline.audit.going_on import find_going_on
+from jobforge.pipeline.audit.going_on import find_going_on, find_left_behind
 from jobforge.pipeline.audit.published import check_published
 from jobforge.pipeline.audit.recorded import check_records
 from jobforge.pipeline.config import PipelineConfig
-from jobforge.pipeline.root import check_root
+from jobforge.pipeline.root import check_is_root
 from jobforge.storage.debris import is_abandoned
 
 _ROUNDS = 20
@@ -59,7 +59,9 @@ def verify(
         InvalidOptionError: `since` or `against` makes no sense.
     """
     _check_options(since, against)
-    check_root(config)
+    check_is_root(config)
+    if isinstance(since, int):
+        _check_number(config, since)
     for _ in range(_ROUNDS):
         before = _state(config)
         found = _verified(config, since, against, progress)
@@ -94,6 +96,7 @@ def _verified(
     first = _first(told, since)
     seen = check_files(config, told, going_on, first, findings, progress)
     check_published(config, told, first, findings)
+    find_left_behind(config, going_on, findings)
     last = told.entries[-1] if told.entries else None
     return Verification(
         head=chain.Head(number=last.entry.number, sha256=last.sha256) if last else None,
@@ -101,6 +104,8 @@ def _verified(
         files=seen.files,
         size_bytes=seen.size_bytes,
         hashed_bytes=seen.hashed_bytes,
+        unread_files=sum(number < first for _, number in told.expected.values()),
+        unread_before=first if first > 1 else None,
         findings=tuple(findings.all),
     )
 
@@ -110,7 +115,8 @@ def _check_options(since: object, against: object) -> None:
     time = isinstance(since, datetime) and since.tzinfo is not None
     if since is not None and not number and not time:
         raise InvalidOptionError(
-            f"since is {since!r}", hint="use the number of an entry, or a time with its zone"
+            f"since is {since}",
+            hint="use the number of an entry, or a time with its zone: 2026-01-31T00:00:00Z",
         )
     if against is None:
         return
@@ -119,6 +125,15 @@ def _check_options(since: object, against: object) -> None:
         raise InvalidOptionError(
             f"against is {against!r}",
             hint="use the hash that `jobforge verify --head` printed",
+        )
+
+
+def _check_number(config: PipelineConfig, since: int) -> None:
+    last = chain.newest_number(config)
+    if since > last and since > max(chain.chain_numbers(config), default=0):
+        raise InvalidOptionError(
+            f"there is no entry {since} of the chain: the head is {last}",
+            hint="`jobforge verify --head` prints the last one",
         )
 
 

@@ -32,16 +32,15 @@ def tell(
     settings = config.openlineage
     if settings is None or not settings.active:
         return
-    about: dict[str, object] = {"batch": log.batch_id, "layer": str(log.target_layer)}
     try:
         from jobforge.openlineage.emitter import emit  # loads the client, which may be damaged
 
         run = run_of(config, log, sources, at)
         file = config.catalog_openlineage_path() / f"{log.batch_id}.jsonl"
-        emit(run, settings, file, lambda what: _warn({**about, **what}))
+        emit(run, settings, file, lambda what: _warn({**log.about, **what}))
     except Exception as error:  # noqa: BLE001 - an event that cannot be made or kept stops nothing
         first = (str(error).splitlines() or [""])[0]
-        _warn({**about, "error": f"{type(error).__name__}: {first}"})
+        _warn({**log.about, "error": f"{type(error).__name__}: {first}"})
 
 
 def run_of(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from jobforge.pipeline.column_lineage.record import Influence
 from jobforge.pipeline.layers.stages import Stage
 from jobforge.pipeline.models import LayerTransitionLog, Note
 from jobforge.pipeline.provenance import data_columns
@@ -47,3 +48,11 @@ def sum_notes(stage: Stage) -> Iterator[Note]:
 def may_add(log: LayerTransitionLog) -> bool:
     """Whether a step of a transition may have added floats, as its notes say."""
     return any(note.topic == REPLAY_TOPIC and _MAY_ADD in note.text for note in log.notes)
+
+
+def is_sum(log: LayerTransitionLog, name: str) -> bool:
+    """Whether a column may be made of several rows, as far as its recorded origin says."""
+    origin = log.column_lineage.of(name) if log.column_lineage is not None else None
+    if origin is None or origin.gap is not None:
+        return True
+    return any(source.influence is Influence.AGGREGATION for source in origin.sources)

@@ -18,7 +18,13 @@ from jobforge.pipeline.ahead import Ahead
 from jobforge.pipeline.config import Layer, Loading, PipelineConfig
 from jobforge.pipeline.footer import Footer, LayerFile, open_layer_file
 from jobforge.pipeline.layers.referenced import with_keys
-from jobforge.pipeline.models import ContractRef, InputRef, Operation, SourceLayer
+from jobforge.pipeline.models import (
+    ContractRef,
+    InputRef,
+    LayerTransitionLog,
+    Operation,
+    SourceLayer,
+)
 from jobforge.pipeline.steps import Place, Step, Transform, resolve_steps
 from jobforge.pipeline.transform_ref import TransformRef
 from jobforge.pipeline.transition import Begun, Clock, Move, Outcome, Transition, utc_now
@@ -148,11 +154,11 @@ class StepLayer(LayerBase, ABC):
         found, referenced = with_keys(config, steps, place)
         contract = contract_of(opened) if self.name is Layer.SILVER else None
         references = tuple(step.reference for step in found)
-        _warn(found, place)
         begun = neighbours.begun()
         transition = self._transition(
             config, opened, loading, references, referenced, contract, begun, grain
         )
+        _warn(found, transition.log)
 
         def plan(_: Path) -> Work:
             return self._work(opened, found, transition, loading)
@@ -205,7 +211,7 @@ class StepLayer(LayerBase, ABC):
 _warned: set[tuple[str | None, str]] = set()
 
 
-def _warn(steps: tuple[Step, ...], place: Place) -> None:
+def _warn(steps: tuple[Step, ...], log: LayerTransitionLog) -> None:
     """Tell once in a process of each step that a replay may not prove; the record has it always."""
     for step in steps:
         why = step.reference.unprovable
@@ -213,7 +219,7 @@ def _warn(steps: tuple[Step, ...], place: Place) -> None:
         if why is None or known in _warned or events.is_silent():
             continue
         _warned.add(known)
-        about = {"table": place.table, "layer": str(place.layer), "step": step.name, "why": why}
+        about = {**log.about, "step": step.name, "why": why}
         events.tell("transform.not_provable", about, "warning")
 
 

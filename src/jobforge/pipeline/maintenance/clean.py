@@ -27,7 +27,7 @@ from jobforge.pipeline.source_archive import unnamed
 from jobforge.pipeline.table_record import TableMetadata
 from jobforge.pipeline.transition import Clock, utc_now
 from jobforge.pipeline.versions import table_folder, table_store
-from jobforge.storage.debris import is_abandoned, is_temporary, scratch_owner
+from jobforge.storage.debris import is_abandoned, is_temporary, scratch_owner, take_over
 from jobforge.storage.paths import is_batch_file
 from jobforge.storage.source import hash_file
 from jobforge.storage.store import Commit
@@ -130,7 +130,7 @@ def clean(
     plan = plan_clean(config, keep_versions, older_than, clock)
     since = _since(older_than, clock)
     for path in plan.debris:
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        _remove_debris(path)
     # A batch belongs to one table.
     batches: dict[tuple[str, str], str] = {}
     for part in plan.removable:
@@ -138,6 +138,17 @@ def clean(
         batch_id = batches.setdefault(name, generate_batch_id())
         _remove(config, part, clock, batch_id, keep_versions, since)
     return plan
+
+
+def _remove_debris(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    elif is_temporary(path.name):
+        marker = take_over(path)  # held, so that nobody writes it while it goes
+        if marker is not None:
+            marker.done()
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _remove(
@@ -325,16 +336,19 @@ def _unnamed_sources(config: PipelineConfig) -> list[Path]:
 
 
 def _debris(config: PipelineConfig) -> list[Path]:
-    """Unfinished files and scratch folders of processes that are gone, older than a day."""
+    """Unfinished files and scratch folders of processes that are gone.
+
+    What may be somebody else's, by its name, has to be older than a day.
+    """
     old = time.time() - _DAY_SECONDS
     busy = {transition for _, transition in recovery.running(config)}
-    found = []
+    found = recovery.left_behind(config)
     for folder, folders, files in os.walk(config.data_root):
         for name in [name for name in sorted([*folders, *files]) if is_temporary(name)]:
             path = Path(folder) / name
             owner = scratch_owner(path)
             with contextlib.suppress(OSError):  # its owner may remove it just now
-                if path.lstat().st_mtime >= old:
+                if path in found or path.lstat().st_mtime >= old:
                     continue
                 if owner not in busy if owner is not None else is_abandoned(path):
                     found.append(path)

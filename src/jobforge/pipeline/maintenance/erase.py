@@ -31,6 +31,7 @@ from jobforge.pipeline.maintenance.begin import begin, catalogue, check_bytes, c
 from jobforge.pipeline.maintenance.clean import remove_files
 from jobforge.pipeline.maintenance.source_records import SourceRecord, Wanted
 from jobforge.pipeline.models import FileRef, LayerTransitionLog, Note, Operation, TransitionStatus
+from jobforge.pipeline.passes import one_interrupt
 from jobforge.pipeline.provenance import SOURCE_ROW, generate_batch_id
 from jobforge.pipeline.source_archive import copies
 from jobforge.pipeline.table_record import TableMetadata
@@ -103,6 +104,8 @@ def erase(
     _check(records, why)
     found, _ = query.find_layer(config, table, None)
     recovery.recover(config, clock)
+    for layer in Layer:  # an unfinished file may hold the records too
+        recovery.sweep_table(config, layer, found.domain, found.table)
     wanted = Wanted(list(records))
     logs: list[LayerTransitionLog] = []
     for attempt in range(_ROUNDS):
@@ -263,7 +266,7 @@ class _Erasure:
             current = {file.name for file in newest.files} if newest is not None else set[str]()
             # A file that only earlier versions have is not written anew.
             kept = [f for f in self._found if f.beside or store is None or f.path.name in current]
-            with Publication(lambda: landed(transition)) as publication:
+            with Publication(lambda: landed(transition)) as publication, one_interrupt():
                 files = self._write(publication, kept)
                 self._record(newest, files)
                 # First of all: as long as staged has the record, a broken off erasure is repeated.

@@ -10,6 +10,7 @@ from jobforge.errors import InvalidOptionError, RecordNotFoundError, WriteError
 from jobforge.pipeline import lineage
 from jobforge.pipeline.config import Layer, PipelineConfig
 from jobforge.pipeline.models import BatchRecord
+from jobforge.pipeline.passes import one_interrupt
 from jobforge.pipeline.provenance import PROVENANCE, SOURCE_FILE, SOURCE_ROW
 from jobforge.pipeline.rejects.listing import MASK, may_be_shown, personal_sources
 from jobforge.pipeline.rejects.snapshot import Snapshot
@@ -28,7 +29,7 @@ from jobforge.pipeline.rejects.state import (
 )
 from jobforge.quality.columns import as_text, column
 from jobforge.quality.quarantine import REASONS
-from jobforge.storage.publish import Publication
+from jobforge.storage.publish import OUTSIDE, Publication
 
 
 def export_rejects(
@@ -114,7 +115,7 @@ def _files(snapshot: Snapshot, record: BatchRecord, layer: Layer | None) -> list
 
 
 def _write(rows: pl.DataFrame, place: Path) -> None:
-    with Publication() as publication:
+    with Publication(hints=OUTSIDE) as publication, one_interrupt():
         temp = publication.reserve(place)
         try:
             rows.write_csv(temp, quote_style="necessary")
@@ -140,7 +141,10 @@ def new_file(target: object) -> Path:
     except FileNotFoundError:
         there = False
     except (TypeError, ValueError, OSError) as error:
-        raise InvalidOptionError(f"{target!r} is no path", hint="name a new file") from error
+        why = getattr(error, "strerror", None) or error
+        raise InvalidOptionError(
+            f"{str(target)!r} is no path: {why}", hint="name a new file"
+        ) from error
     if there:
         raise InvalidOptionError(f"{place} is there already", hint="name a new file")
     return place

@@ -74,6 +74,7 @@ def reject_rows(
     layer: Layer | None = None,
     *,
     personal: bool = False,
+    snapshot: Snapshot | None = None,
 ) -> pl.DataFrame:
     """The rejected rows of a batch, one line for each reason.
 
@@ -82,6 +83,7 @@ def reject_rows(
         batch_id: The batch.
         layer: The layer that rejected them; every one unless given.
         personal: Whether to show the values of personal columns.
+        snapshot: All batch records; read unless given.
 
     Returns:
         `layer`, `step`, `file`, `record`, `rule`, `column`, `value`, `reason`, `state`.
@@ -91,7 +93,7 @@ def reject_rows(
         StorageError: A record or a file cannot be read.
     """
     record = lineage.known(config, batch_id)
-    snapshot = Snapshot.of(config)
+    snapshot = snapshot or Snapshot.of(config)
     files = reject_files(snapshot, record, layer)
     parts = [_lines(snapshot, file, personal=personal) for file in files]
     schema = dict.fromkeys(

@@ -20,6 +20,7 @@ from jobforge.errors import (
     TableDamagedError,
 )
 from jobforge.pipeline import lineage, spans
+from jobforge.pipeline.collecting import collected
 from jobforge.pipeline.config import Layer, Loading, PipelineConfig
 from jobforge.pipeline.footer import read_footer
 from jobforge.pipeline.layers import BronzeLayer, GoldLayer, SilverLayer, StagedLayer
@@ -203,10 +204,12 @@ def _names_records(snapshot: Snapshot, gold: LayerTransitionLog) -> bool:
         if gold.contents is not None and gold.contents.key == "record":
             return True
     store = table_store(snapshot.config, Layer.GOLD, gold.domain, gold.table)
-    table = store.scan(store.version())
+    version = store.version()
+    table = store.scan(version)
     mine = table.filter(pl.col(BATCH_ID) == gold.batch_id)
     named = pl.col(SOURCE_ROW).is_not_null().any() if _has_numbers(table) else pl.lit(value=False)
-    rows, any_named = mine.select(pl.len(), named).collect(engine="streaming").row(0)
+    files = (store.folder / file.name for file in version.files)
+    rows, any_named = collected(mine.select(pl.len(), named), files).row(0)
     if not rows:
         raise InvalidOptionError(
             f"batch {gold.batch_id} is no longer in gold of {gold.domain}/{gold.table}, and the "
@@ -252,8 +255,9 @@ def _check_present(config: PipelineConfig, record: BatchRecord) -> None:
     if not log.row_count_out:
         return
     store = table_store(config, Layer.SILVER, record.domain, record.table)
-    mine = store.scan(store.version()).filter(pl.col(BATCH_ID) == record.batch_id).head(1)
-    if not mine.collect(engine="streaming").height:
+    version = store.version()
+    mine = store.scan(version).filter(pl.col(BATCH_ID) == record.batch_id).head(1)
+    if not collected(mine, (store.folder / file.name for file in version.files)).height:
         raise InvalidOptionError(
             f"batch {record.batch_id} is no longer in {where}",
             hint="another batch took its place: ingest the corrected source as a batch of its own",

@@ -70,6 +70,10 @@ class Snapshot:
         """Whether an erasure wrote a file anew."""
         return file in self._instead
 
+    def instead(self, file: str) -> str | None:
+        """The file that an erasure wrote in the place of one; None where none did."""
+        return self._instead.get(file)
+
     def corrections(self, batch_id: str) -> list[BatchRecord]:
         """Batches that were to bring rejects of a batch in, corrected; oldest first."""
         return [record for record in self.records if record.cures == batch_id]
