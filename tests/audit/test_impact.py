@@ -15,6 +15,7 @@ from jobforge import PipelineConfig, PipelineEngine, SourceRecord, expect, keep
 from jobforge.errors import RecordNotFoundError, TableDamagedError
 from jobforge.pipeline.audit.traced import LayerFate
 from jobforge.readers.csv import CsvOptions
+from support import write_csv
 
 
 @pytest.fixture
@@ -194,3 +195,13 @@ def test_corrections_name_a_damaged_file_of_another_batch(tmp_path: Path) -> Non
     damage(engine.config.gold_path() / "default" / "t" / f"{other}.parquet")
     with pytest.raises(TableDamagedError, match=f"/{other}.parquet cannot be read"):
         engine.replay_rejects(fixed, batch, schema)
+
+
+def test_what_clean_removed_is_said_to_be_removed(engine: PipelineEngine, tmp_path: Path) -> None:
+    first = write_csv(tmp_path / "first.csv", [["code"], ["a"]])
+    second = write_csv(tmp_path / "second.csv", [["code"], ["b"]])
+    for source in (first, second):
+        engine.run_full_pipeline(source, "t")
+    engine.clean(keep_versions=1)
+    (record,) = engine.impact("first.csv", record=1).records
+    assert [layer.fate for layer in record.layers] == ["row", "removed", "removed", "removed"]

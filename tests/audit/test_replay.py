@@ -283,6 +283,8 @@ def test_only_run_into_a_folder(engine: PipelineEngine, tmp_path: Path) -> None:
     was = pl.read_parquet(ran["gold_path"])
     assert gold.sort("kind").equals(was.sort("kind"))
     assert layers(found)["gold"].file is not None
+    with pytest.raises(InvalidOptionError, match="cannot be looked into"):
+        replay(engine.config, ran["batch_id"], into=tmp_path / ("x" * 300))
     with pytest.raises(InvalidOptionError, match="is no empty folder"):
         replay(engine.config, ran["batch_id"], into=tmp_path / "kept")
 

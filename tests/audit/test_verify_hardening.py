@@ -1,4 +1,4 @@
-"""What reviewers found in `verify`, each as a test: false findings, and what it did not see."""
+"""What `verify` once found falsely or did not see, each as a test."""
 
 from __future__ import annotations
 

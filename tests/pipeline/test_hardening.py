@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +26,10 @@ from jobforge.errors import (
     VersionRemovedError,
 )
 from jobforge.pipeline import catalog, lineage, query, recovery
+from jobforge.pipeline.audit.findings import Finding
+from jobforge.pipeline.maintenance import erase as erase_module
 from jobforge.pipeline.maintenance.begin import begin
+from jobforge.pipeline.maintenance.clean import remove_files
 from jobforge.pipeline.maintenance.source_records import Wanted
 from jobforge.pipeline.models import TransitionStatus
 from jobforge.storage import debris as debris_module
@@ -649,6 +652,22 @@ def test_an_erasure_whose_found_file_is_gone_before_its_bytes_are_checked_is_ref
         engine.erase("t", [SourceRecord(batch, 2)], "asked")
     engine.erase("t", [SourceRecord(batch, 2)], "asked again")
     assert [codes(engine, layer) for layer in ["staged", *LAYERS]] == [["c"]] * 4
+
+
+def test_verify_beside_an_erasure_does_not_miss_what_that_removes(
+    engine: PipelineEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = run(engine, tmp_path, "a", "b")["batch_id"]
+    found: list[Finding] = []
+
+    def and_verify(paths: Iterable[Path]) -> None:
+        remove_files(paths)
+        found.extend(engine.verify().findings)
+
+    monkeypatch.setattr(erase_module, "remove_files", and_verify)
+    engine.erase("t", [SourceRecord(batch, 1)], "asked")
+    assert found == []
+    assert engine.verify().sound
 
 
 def test_two_erasures_at_once_leave_no_record_behind(

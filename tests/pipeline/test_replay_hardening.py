@@ -1,4 +1,4 @@
-"""What reviewers found in quarantine, replay and accounts, each as a test."""
+"""Corners of quarantine, replay and accounts that were once wrong, each as a test."""
 
 from __future__ import annotations
 

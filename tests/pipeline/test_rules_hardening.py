@@ -1,4 +1,4 @@
-"""What reviewers found in rules and contracts, each as a test."""
+"""Corners of rules and contracts that were once wrong, each as a test."""
 
 from __future__ import annotations
 

@@ -37,6 +37,7 @@ _WORDS = {
     "aggregated": "part of an aggregate",
     "left out": "left out with its whole group",
     "erased": "erased on purpose",
+    "removed": "not told: its file was removed on purpose",
     "unknown": "not told: the rows do not name their records",
 }
 

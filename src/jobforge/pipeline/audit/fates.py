@@ -48,7 +48,7 @@ class Fates:
         for log in standing_moves(self.record).values():
             fate = self._fate(log)
             yield fate
-            if fate.fate not in ("row", "aggregated", "unknown"):
+            if fate.fate not in ("row", "aggregated", "removed", "unknown"):
                 return
 
     def _fate(self, log: LayerTransitionLog) -> LayerFate:
@@ -72,9 +72,14 @@ class Fates:
                 left=tuple(others),
                 file=first.file,
             )
-        return self._erased(log) or LayerFate(
-            layer=log.target_layer, fate="unknown", file=log.target_file
-        )
+        return self._erased(log) or self._untold(log)
+
+    def _untold(self, log: LayerTransitionLog) -> LayerFate:
+        """Its rows are not at hand, or do not name their records."""
+        file = log.target_file
+        removed = file is not None and self.rows.snapshot.removal_of(file) is not None
+        fate: Fate = "removed" if removed else "unknown"
+        return LayerFate(layer=log.target_layer, fate=fate, file=file)
 
     def _there(
         self,
@@ -195,7 +200,7 @@ class Fates:
         path = self.rows.file_of(str(log.groups_file))
         target = self.rows.file_of(str(log.target_file))
         if path is None or target is None:
-            return LayerFate(layer=log.target_layer, fate="unknown", file=log.target_file)
+            return self._untold(log)
         keys = frame_of(path, [self.name]).select(columns(log.grain)).unique(maintain_order=True)
         if not keys.height:
             return None

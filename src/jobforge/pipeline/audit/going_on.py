@@ -24,11 +24,13 @@ class GoingOn:
         transitions: Batch and transition of each.
         tables: Domain and table, as a path, of each.
         waivers: Batch and waiver of what is about to be sealed.
+        removed: Files that they remove on purpose.
     """
 
     transitions: frozenset[tuple[str, str]]
     tables: frozenset[str]
     waivers: frozenset[tuple[str, Waiver]]
+    removed: frozenset[str]
 
     def may_change(self, name: str) -> bool:
         """Whether a file, relative to the data root, is one that such a transition may write."""
@@ -44,12 +46,14 @@ def find_going_on(config: PipelineConfig, findings: Findings) -> GoingOn:
     """What is under way; work that nobody will end is named."""
     _check_folder(config, findings)
     transitions = recovery.running(config)
-    tables = set()
+    tables, removed = set[str](), set[str]()
     for batch_id, transition_id in transitions:
         with suppress(JobforgeError):  # a record that cannot be read is named elsewhere
             record = lineage.load(config, batch_id)
             if record is not None:
                 tables.add(f"{record.domain}/{record.table}")
+                log = record.transition(transition_id)
+                removed |= {gone.file for gone in log.removed} if log is not None else set()
         path = config.running_path() / recovery.marker_name(batch_id, transition_id)
         if path.exists() and not recovery.is_alive(config, batch_id, transition_id):
             _say_unfinished(config, path, findings)
@@ -59,7 +63,9 @@ def find_going_on(config: PipelineConfig, findings: Findings) -> GoingOn:
             waivers |= {(planned.batch_id, waiver) for waiver in planned.waivers}
         if is_abandoned(path):
             _say_unfinished(config, path, findings)
-    return GoingOn(frozenset(transitions), frozenset(tables), frozenset(waivers))
+    return GoingOn(
+        frozenset(transitions), frozenset(tables), frozenset(waivers), frozenset(removed)
+    )
 
 
 def find_left_behind(config: PipelineConfig, going_on: GoingOn, findings: Findings) -> None:

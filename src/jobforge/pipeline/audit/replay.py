@@ -227,9 +227,14 @@ def _place(config: PipelineConfig, record: BatchRecord, into: Path | str | None)
     if into is not None:
         folder = Path(into)
         check_outside(config, folder)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise InvalidOptionError(f"{folder} is no empty folder", hint="name another one")
-        there = folder.exists()
+        try:
+            there = folder.exists()
+            if there and (not folder.is_dir() or any(folder.iterdir())):
+                raise InvalidOptionError(f"{folder} is no empty folder", hint="name another one")
+        except OSError as error:
+            raise InvalidOptionError(
+                f"{folder} cannot be looked into: {error.strerror}", hint="name another one"
+            ) from error
         make_folder(folder, OUTSIDE)
         try:
             yield folder

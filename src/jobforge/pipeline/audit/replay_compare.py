@@ -10,7 +10,7 @@ import polars as pl
 
 from jobforge._version import __version__
 from jobforge.errors import AbandonedError, TableDamagedError
-from jobforge.pipeline.audit.replay_files import removal_of, whole
+from jobforge.pipeline.audit.replay_files import whole
 from jobforge.pipeline.audit.replay_result import Compared, LayerReplay, ReplayVerdict, What
 from jobforge.pipeline.audit.replay_rows import Added, differing
 from jobforge.pipeline.audit.replay_run import Ran
@@ -185,7 +185,7 @@ def _files(snapshot: Snapshot, log: LayerTransitionLog, ran: Ran) -> list[Compar
 
 
 def _there(snapshot: Snapshot, file: str | None, content_hash: str | None) -> Path | None:
-    if file is None or removal_of(snapshot, file) is not None:
+    if file is None or snapshot.removal_of(file) is not None:
         return None
     return whole(snapshot, file, content_hash)
 

@@ -11,17 +11,6 @@ from jobforge.pipeline.rejects.snapshot import Snapshot
 from jobforge.storage.source import hash_file
 
 
-def removal_of(snapshot: Snapshot, file: str) -> LayerTransitionLog | None:
-    """The transition that removed a file on purpose, or put another in its place."""
-    if (snapshot.config.data_root / file).exists():
-        return None
-    for record in snapshot.records:
-        for log in record.transitions:
-            if any(gone.file == file for gone in log.removed):
-                return log
-    return None
-
-
 def whole(snapshot: Snapshot, file: str, content_hash: str | None) -> Path | None:
     """Where a recorded file stands; None where it was removed on purpose.
 
@@ -33,7 +22,7 @@ def whole(snapshot: Snapshot, file: str, content_hash: str | None) -> Path | Non
     Raises:
         TableDamagedError: It is missing, or is not what was written.
     """
-    if removal_of(snapshot, file) is not None:
+    if snapshot.removal_of(file) is not None:
         return None
     path = snapshot.path(file)
     if content_hash is not None and f"sha256:{hash_file(path)}" != content_hash:
@@ -55,7 +44,7 @@ def staged_file(snapshot: Snapshot, log: LayerTransitionLog) -> Path:
     file = str(log.target_file)
     path = whole(snapshot, file, log.content_hash)
     if path is None:
-        gone = removal_of(snapshot, file)
+        gone = snapshot.removal_of(file)
         when = f" on {gone.started_at:%Y-%m-%d}" if gone is not None else ""
         raise NotRecoverableError(f"source records of the batch were erased{when}")
     return path

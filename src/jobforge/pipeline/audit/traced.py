@@ -141,7 +141,7 @@ class Trace(Record):
 
 Fate = Literal[
     "row", "quarantined", "deduplicated", "filtered", "dropped", "aggregated", "left out",
-    "erased", "unknown",
+    "erased", "removed", "unknown",
 ]  # fmt: skip
 
 

@@ -74,6 +74,16 @@ class Snapshot:
         """The file that an erasure wrote in the place of one; None where none did."""
         return self._instead.get(file)
 
+    def removal_of(self, file: str) -> LayerTransitionLog | None:
+        """The transition that removed a file on purpose, or put another in its place."""
+        if (self.config.data_root / file).exists():
+            return None
+        for record in self.records:
+            for log in record.transitions:
+                if any(gone.file == file for gone in log.removed):
+                    return log
+        return None
+
     def corrections(self, batch_id: str) -> list[BatchRecord]:
         """Batches that were to bring rejects of a batch in, corrected; oldest first."""
         return [record for record in self.records if record.cures == batch_id]
